@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+# ringpool::ringpool, static unless BUILD_SHARED_LIBS.
+
+find_package(Threads REQUIRED)
+
+# Globs, and not lists: a file that was added is built, and checked, without a second edit.
+file(GLOB_RECURSE ringpool_headers CONFIGURE_DEPENDS include/ringpool/*.hpp)
+file(GLOB ringpool_sources CONFIGURE_DEPENDS src/*.cpp src/codec/*.cpp)
+
+add_library(ringpool ${ringpool_sources})
+add_library(ringpool::ringpool ALIAS ringpool)
+target_sources(ringpool PUBLIC
+  FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES ${ringpool_headers})
+target_include_directories(ringpool PRIVATE ${PROJECT_SOURCE_DIR}/src)
+target_compile_features(ringpool PUBLIC cxx_std_20)
+target_link_libraries(ringpool PUBLIC Threads::Threads PRIVATE $<BUILD_INTERFACE:ringpool_dev_flags>)
+set_target_properties(ringpool PROPERTIES
+  CXX_EXTENSIONS OFF
+  VERSION ${PROJECT_VERSION}
+  SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})  # 0.x: a minor may break the ABI

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+//   size 300 --> size_class_table [300 / 64] --> class 1 --> its ring_buffer_pool
+//
+//   one range of addresses:
+//   +----------+------------------+------------------+------------------+
+//   | metadata | class 0: 64 B    | class 1: 512 B   | class 2: 4096 B  |   regions of equal,
+//   +----------+------------------+------------------+------------------+   power-of-two size
+//   pointer --> (pointer - first region) >> region_shift --> class
+
+#include <cstddef>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <system_error>
+
+#include "ringpool/ring_buffer_pool.hpp"
+#include "ringpool/size_classes.hpp"
+
+namespace ringpool {
+
+/// A set of pools of several buffer sizes; an allocation takes the smallest class that fits.
+///
+/// Invariant: every class's own; one range of addresses holds all buffers of the set.
+/// Progress: as ring_buffer_pool's.
+/// Thread-safety: as ring_buffer_pool's.
+/// Cost: the class's, and one table load to allocate, one shift to free.
+class multi_size_ring_pool {
+ public:
+  /// Classes in any order, 1 to max_class_count, no buffer size twice. `options` hold for each
+  /// class, upstream and its budget for the whole set. Throws std::system_error with an errc.
+  explicit multi_size_ring_pool(std::span<const size_class> classes, pool_options options = {});
+  multi_size_ring_pool(std::initializer_list<size_class> classes, pool_options options = {});
+  /// As the constructor, without exceptions: nullptr and `error`.
+  [[nodiscard]] static std::unique_ptr<multi_size_ring_pool> create(
+      std::span<const size_class> classes, const pool_options& options,
+      std::error_code& error) noexcept;
+  ~multi_size_ring_pool();
+  multi_size_ring_pool(const multi_size_ring_pool&) = delete;
+  multi_size_ring_pool& operator=(const multi_size_ring_pool&) = delete;
+
+  /// Ring and elastic of the smallest class that fits, then upstream. A size above max_size() goes
+  /// to upstream. size 0: a valid handle that uses no buffer. Throws std::bad_alloc when all are
+  /// spent.
+  [[nodiscard]] buffer alloc(std::size_t size);
+  /// As alloc; an empty handle when all are spent.
+  [[nodiscard]] buffer alloc(std::size_t size, const std::nothrow_t&) noexcept;
+  /// The ring of the smallest class that fits, alone.
+  [[nodiscard]] buffer try_alloc(std::size_t size) noexcept;
+  void free(buffer&& handle) noexcept { handle.reset(); }
+
+  [[nodiscard]] void* allocate(std::size_t size) noexcept;
+  [[nodiscard]] void* try_allocate(std::size_t size) noexcept;
+  /// nullptr: nothing happens. Pointers that are not out: the misuse handler.
+  void deallocate(void* pointer) noexcept;
+
+  /// The ring of the smallest class that fits `size`, alone. Returns how many it filled.
+  [[nodiscard]] std::size_t allocate_bulk(std::size_t size, std::span<void*> out) noexcept;
+  /// Pointers of any classes.
+  void deallocate_bulk(std::span<void* const> pointers) noexcept;
+
+  /// Sums of the classes': see ring_buffer_pool.
+  std::size_t trim() noexcept;
+  std::size_t decay() noexcept;
+
+  [[nodiscard]] multi_size_stats stats() const;
+  [[nodiscard]] std::size_t class_count() const noexcept { return class_count_; }
+  [[nodiscard]] std::size_t min_size() const noexcept { return classes_[0].buffer_size(); }
+  [[nodiscard]] std::size_t max_size() const noexcept {
+    return classes_[class_count_ - 1].buffer_size();
+  }
+  /// The pools, by rising buffer_size.
+  [[nodiscard]] std::span<const ring_buffer_pool> classes() const noexcept {
+    return {classes_, class_count_};
+  }
+  /// True for every address inside the set's own buffers.
+  [[nodiscard]] bool owns(const void* pointer) const noexcept;
+
+ private:
+  using placement = ring_buffer_pool::placement;
+  using source = ring_buffer_pool::source;
+
+  explicit multi_size_ring_pool(std::nullptr_t /*unplaced*/) noexcept {}
+  [[nodiscard]] detail::failure build(std::span<const size_class> classes,
+                                      const pool_options& options);
+  [[nodiscard]] detail::failure place_classes(std::span<const size_class> sorted,
+                                              const pool_options& options);
+
+  struct plan;
+  /// What was taken, and the class that took it.
+  struct choice {
+    ring_buffer_pool* home = nullptr;
+    placement taken;
+  };
+  [[nodiscard]] choice take(std::size_t size, source from) noexcept;
+  RINGPOOL_COLD choice take_slow(std::size_t size, source from) noexcept;
+  [[nodiscard]] ring_buffer_pool& smallest_fit(std::size_t size) const noexcept;
+  [[nodiscard]] ring_buffer_pool& home_of(const void* pointer) const noexcept;
+
+  size_class_table table_;
+  ring_buffer_pool* classes_ = nullptr;  // in the arena
+  std::size_t class_count_ = 0;
+  std::uintptr_t first_region_ = 0;
+  unsigned region_shift_ = 0;
+
+  arena arena_;
+  detail::upstream_ledger upstream_;
+};
+
+// ---- Fast path ----------------------------------------------------------------------------------
+
+inline auto multi_size_ring_pool::take(std::size_t size, source from) noexcept -> choice {
+  if (table_.covers(size)) [[likely]] {
+    ring_buffer_pool& home = classes_[table_.class_of(size)];
+    if (const placement hit = home.take_fast(size); hit.data != nullptr) [[likely]] {
+      return {&home, hit};
+    }
+  }
+  return take_slow(size, from);
+}
+
+inline void* multi_size_ring_pool::allocate(std::size_t size) noexcept {
+  return take(size, source::any).taken.data;
+}
+
+inline void* multi_size_ring_pool::try_allocate(std::size_t size) noexcept {
+  return take(size, source::ring).taken.data;
+}
+
+inline buffer multi_size_ring_pool::alloc(std::size_t size) {
+  const choice got = take(size, source::any);
+  if (got.taken.data == nullptr) [[unlikely]] {
+    detail::throw_bad_alloc();
+  }
+  return got.home->handle(got.taken, size);
+}
+
+inline buffer multi_size_ring_pool::alloc(std::size_t size, const std::nothrow_t&) noexcept {
+  const choice got = take(size, source::any);
+  return got.home->handle(got.taken, size);
+}
+
+inline buffer multi_size_ring_pool::try_alloc(std::size_t size) noexcept {
+  const choice got = take(size, source::ring);
+  return got.home->handle(got.taken, size);
+}
+
+inline ring_buffer_pool& multi_size_ring_pool::home_of(const void* pointer) const noexcept {
+  const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(pointer) - first_region_;
+  const std::uintptr_t number = offset >> region_shift_;
+  return classes_[number < class_count_ ? number : 0];  // class 0 knows foreign pointers too
+}
+
+inline void multi_size_ring_pool::deallocate(void* pointer) noexcept {
+  home_of(pointer).deallocate(pointer);
+}
+
+}  // namespace ringpool

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+//              alloc(size)                                   ~buffer / deallocate(pointer)
+//                  |                                                     ^
+//                  v                       hit: no lock prefix, no call  |
+//   index_cache of this thread  ---- items are addresses ----------------+
+//                  | empty                                          full |
+//                  v                                                     v
+//   index_ring      lock-free bag of free numbers   <--- half a cache ---+
+//                  | empty
+//                  v
+//   raid            take what other threads' caches hold
+//                  | nothing anywhere: try_alloc refuses, truly
+//                  v
+//   elastic         further buffers of the same range, committed on use, given back when idle
+//                  | spent, or none
+//                  v
+//   upstream        std::pmr::memory_resource within a budget of bytes
+//                  | spent, or none: std::bad_alloc, nullptr
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <memory_resource>
+#include <new>
+#include <span>
+#include <system_error>
+
+#include "ringpool/arena.hpp"
+#include "ringpool/buffer.hpp"
+#include "ringpool/config.hpp"
+#include "ringpool/detail/fork_list.hpp"
+#include "ringpool/detail/slot_map.hpp"
+#include "ringpool/detail/upstream.hpp"
+#include "ringpool/error.hpp"
+#include "ringpool/index_cache.hpp"
+#include "ringpool/index_ring.hpp"
+#include "ringpool/stats.hpp"
+
+namespace ringpool {
+
+/// What a buffer's bytes become when it is given back.
+enum class zeroing : std::uint8_t {
+  none,  ///< they stay
+  used,  ///< zero: size() bytes of a handle, all bytes of a raw pointer
+  all,   ///< zero: buffer_size bytes
+};
+
+struct pool_options {
+  /// Further buffers after the ring's: address space, committed on first use, given back when
+  /// idle. At most max_capacity; any number.
+  std::size_t elastic_capacity = 0;
+  /// Serves what ring and elastic cannot; nullptr: none. Outlives the pool.
+  std::pmr::memory_resource* upstream = std::pmr::new_delete_resource();
+  /// Most bytes outstanding from upstream.
+  std::size_t upstream_budget_bytes = std::size_t{1} << 30;
+  zeroing zero_on_free = zeroing::none;
+  /// Also: racing double frees, canaries behind each buffer, writes after free, the last freer's
+  /// thread, buffers held at destruction. Every call then takes the slow path.
+  bool hardened = false;
+
+  /// Residency, huge pages, NUMA node and lock of the ring's buffers.
+  memory_options memory{};
+  /// Most buffers that one thread may cache, at most index_cache::max_items; 0: no caches. Pools
+  /// lower it for themselves: caches together never aim at more than half of the capacity.
+  std::size_t cache_limit = 128;
+  /// Elastic memory is given back once none was allocated for this long (see decay()).
+  std::chrono::milliseconds elastic_decay{5000};
+  /// False: owners of caches fence for themselves, as where the kernel refuses membarrier.
+  bool use_membarrier = true;
+};
+
+namespace detail {
+struct pool_layout;
+struct pool_place;
+}  // namespace detail
+
+class ring_buffer_pool;
+using buffer = basic_buffer<ring_buffer_pool>;
+
+/// `capacity` buffers of `buffer_size` bytes each, cache-line aligned, on one range of addresses.
+///
+/// Invariant: ring_size = available + in_use at quiescence; a buffer has one owner.
+/// Progress: try_allocate, try_alloc, allocate_bulk, deallocate, deallocate_bulk and handles:
+///   wait-free on a cache hit, else lock-free; any thread may be suspended at any instruction.
+///   allocate and alloc likewise until upstream is reached, which may block, as does the free of
+///   an upstream block. trim, decay, construction and destruction may block in the kernel.
+/// Thread-safety: every member but construction and destruction, from any thread; all but upstream
+///   calls from signal handlers too. A forked child may use the pool.
+/// Cost: hit: no read-modify-write; the pool's one hot line is shared and read only.
+class alignas(contended_line_bytes) ring_buffer_pool {
+ public:
+  /// buffer_size: 1 .. max_buffer_size bytes. capacity: a power of two up to max_capacity.
+  /// Throws std::system_error with a ringpool::errc, and a text of what was wrong and is accepted.
+  ring_buffer_pool(std::size_t buffer_size, std::size_t capacity, pool_options options = {});
+  /// As the constructor, without exceptions: nullptr and `error`. The handle's heap block is the
+  /// one heap allocation.
+  [[nodiscard]] static std::unique_ptr<ring_buffer_pool> create(std::size_t buffer_size,
+                                                                std::size_t capacity,
+                                                                const pool_options& options,
+                                                                std::error_code& error) noexcept;
+  /// Every buffer must have been given back: its memory goes. Upstream blocks are given back.
+  ~ring_buffer_pool();
+  ring_buffer_pool(const ring_buffer_pool&) = delete;
+  ring_buffer_pool& operator=(const ring_buffer_pool&) = delete;
+
+  /// Ring, elastic, upstream; a size above buffer_size() goes to upstream. size 0: a valid handle
+  /// that uses no buffer. Throws std::bad_alloc when all are spent.
+  [[nodiscard]] buffer alloc(std::size_t size);
+  /// As alloc; an empty handle when all are spent.
+  [[nodiscard]] buffer alloc(std::size_t size, const std::nothrow_t&) noexcept;
+  /// The ring alone: an empty handle when every buffer is held, or size is above buffer_size().
+  [[nodiscard]] buffer try_alloc(std::size_t size) noexcept;
+  /// The same as letting the handle die.
+  void free(buffer&& handle) noexcept { handle.reset(); }
+
+  /// As alloc, raw; nullptr when all are spent.
+  [[nodiscard]] void* allocate(std::size_t size) noexcept;
+  /// As try_alloc, raw.
+  [[nodiscard]] void* try_allocate(std::size_t size) noexcept;
+  /// From any thread. nullptr: nothing happens. Pointers that are not out: the misuse handler.
+  void deallocate(void* pointer) noexcept;
+
+  /// The ring alone, buffer_size() bytes each. Returns how many it filled, from the front.
+  [[nodiscard]] std::size_t allocate_bulk(std::span<void*> out) noexcept;
+  void deallocate_bulk(std::span<void* const> pointers) noexcept;
+
+  /// Gives the memory of free elastic buffers back to the system; returns bytes. Meanwhile they
+  /// are in this call, and not to be had by others.
+  std::size_t trim() noexcept;
+  /// Trims if no elastic buffer was allocated for options().elastic_decay. Slow paths call it now
+  /// and then; a server's timer makes sure of it.
+  std::size_t decay() noexcept;
+
+  [[nodiscard]] pool_stats stats() const noexcept;
+  [[nodiscard]] std::size_t buffer_size() const noexcept { return buffer_size_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] const pool_options& options() const noexcept { return options_; }
+  [[nodiscard]] const memory_report& memory() const noexcept { return report_; }
+  /// True for every address inside the pool's own range of buffers.
+  [[nodiscard]] bool owns(const void* pointer) const noexcept;
+
+  // What handles ask for: see buffer_home.
+  void release(slot_index slot, std::byte* data, std::size_t used_bytes) noexcept;
+  [[nodiscard]] std::size_t capacity_of(slot_index slot, const std::byte* data) const noexcept;
+  [[nodiscard]] buffer_origin origin_of(slot_index slot) const noexcept;
+  void shrink(std::byte* data, std::size_t to, std::size_t from) noexcept;
+  void reject_resize(const std::byte* data) noexcept;
+
+ private:
+  friend class multi_size_ring_pool;
+
+  enum class buffer_state : std::uint8_t { free, held, trimmed };
+  enum class source : std::uint8_t { ring, any };
+
+  /// A buffer given out, or nothing.
+  struct placement {
+    std::byte* data = nullptr;
+    slot_index slot = empty_slot;
+  };
+  /// Hardened pools: who freed a buffer last, and how often it was freed.
+  struct history {
+    std::atomic<std::int32_t> last_freer;
+    std::atomic<std::uint32_t> free_count;
+  };
+
+  /// Not usable until place() succeeded.
+  ring_buffer_pool(std::size_t buffer_size, std::size_t capacity, const pool_options& options,
+                   std::nullptr_t /*unplaced*/) noexcept;
+  [[nodiscard]] detail::failure build();
+  [[nodiscard]] detail::failure place(const detail::pool_place& place);
+
+  [[nodiscard]] placement take(std::size_t size, source from) noexcept;
+  [[nodiscard]] buffer handle(const placement& taken, std::size_t size) noexcept;
+  [[nodiscard]] placement take_fast(std::size_t size) noexcept;
+  [[nodiscard]] bool give_fast(std::uint64_t number, std::uintptr_t address) noexcept;
+  RINGPOOL_COLD placement take_slow(std::size_t size, source from) noexcept;
+  RINGPOOL_COLD void give_slow(void* pointer, std::size_t used_bytes) noexcept;
+
+  [[nodiscard]] placement take_elastic() noexcept;
+  [[nodiscard]] placement take_upstream(std::size_t size) noexcept;
+  placement hand_out(std::uint64_t number, std::uintptr_t address) noexcept;
+  [[nodiscard]] bool take_back(std::uint64_t number, std::byte* data, std::size_t bytes) noexcept;
+  [[nodiscard]] bool hardened_take_back(std::uint64_t number, std::byte* data) noexcept;
+  void give_elastic(std::uintptr_t address) noexcept;
+  void give_unknown(void* pointer) noexcept;
+  void misused(misuse_kind kind, const void* pointer, std::uint64_t number) noexcept;
+
+  void guard(std::uint64_t number, std::byte* data) noexcept;
+  [[nodiscard]] bool canary_intact(const std::byte* data) const noexcept;
+  void collect_returned_elastic() noexcept;
+  std::size_t discard_collected_elastic() noexcept;
+  void return_collected_elastic() noexcept;
+  static void on_fork(void* self, detail::fork_phase phase) noexcept;
+
+  [[nodiscard]] std::byte* empty_address() const noexcept { return region_end_; }
+
+  // ---- Hot: one line, read by every call, written by raids alone (the gate, in cache_).
+  detail::slot_map map_;          // of the ring's buffers
+  std::uint64_t fast_slots_ = 0;  // frees below it may go fast; 0: none (hardened, zeroing)
+  std::uint64_t fast_size_ = 0;   // requests of 1 .. it may go fast; 0: none (hardened)
+  std::atomic<buffer_state>* states_ = nullptr;
+  index_cache cache_;
+
+  // ---- Warm: misses.
+  index_ring ring_;
+
+  // ---- Cold.
+  std::size_t buffer_size_;
+  std::size_t capacity_;
+  pool_options options_;
+  std::byte* region_end_ = nullptr;  // unreachable: what a request of 0 bytes gets
+  detail::slot_map elastic_map_;
+  index_ring elastic_ring_;
+  index_cache elastic_cache_;
+  history* histories_ = nullptr;
+  memory_report report_;
+  detail::upstream_ledger* upstream_ = nullptr;  // own_upstream_, or the set's
+
+  std::atomic<std::uint64_t> upstream_allocs_{0};
+  std::atomic<std::uint64_t> upstream_frees_{0};
+  std::atomic<std::uint64_t> oversize_{0};
+  std::atomic<std::uint64_t> refusals_{0};
+  std::atomic<std::uint64_t> misuses_{0};
+
+  std::atomic<bool> trimming_{false};
+  std::atomic<std::uint64_t> decay_seen_allocs_{0};
+  std::atomic<std::int64_t> decay_looked_ms_{0};
+  std::atomic<std::int64_t> decay_changed_ms_{0};
+  std::atomic<bool> elastic_dirty_{false};
+
+  arena own_arena_;                       // empty in a set
+  detail::upstream_ledger own_upstream_;  // unused in a set
+  detail::fork_node fork_node_;
+};
+
+// ---- Fast path ----------------------------------------------------------------------------------
+
+inline auto ring_buffer_pool::take_fast(std::size_t size) noexcept -> placement {
+  std::uintptr_t address = 0;
+  if (size - 1 >= fast_size_ || !cache_.try_pop(address)) [[unlikely]] {
+    return {};
+  }
+  const std::uint64_t number = map_.number_at(address);
+  states_[number].store(buffer_state::held, detail::relaxed);  // this thread's buffer now
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): items are addresses
+  return {reinterpret_cast<std::byte*>(address), slot_index{static_cast<std::uint32_t>(number)}};
+}
+
+inline bool ring_buffer_pool::give_fast(std::uint64_t number, std::uintptr_t address) noexcept {
+  if (number >= fast_slots_) [[unlikely]] {
+    return false;
+  }
+  // relaxed: the caller owns the buffer, or misuses it; racing misuse is for hardened pools
+  if (states_[number].load(detail::relaxed) != buffer_state::held) [[unlikely]] {
+    return false;
+  }
+  states_[number].store(buffer_state::free, detail::relaxed);  // published by the push
+  if (cache_.try_push(address)) [[likely]] {
+    return true;
+  }
+  states_[number].store(buffer_state::held, detail::relaxed);
+  return false;
+}
+
+inline auto ring_buffer_pool::take(std::size_t size, source from) noexcept -> placement {
+  if (const placement hit = take_fast(size); hit.data != nullptr) [[likely]] {
+    return hit;
+  }
+  return take_slow(size, from);
+}
+
+inline buffer ring_buffer_pool::handle(const placement& taken, std::size_t size) noexcept {
+  return taken.data == nullptr ? buffer{} : buffer{*this, taken.data, size, taken.slot};
+}
+
+inline buffer ring_buffer_pool::alloc(std::size_t size) {
+  const placement taken = take(size, source::any);
+  if (taken.data == nullptr) [[unlikely]] {
+    detail::throw_bad_alloc();
+  }
+  return {*this, taken.data, size, taken.slot};
+}
+
+inline buffer ring_buffer_pool::alloc(std::size_t size, const std::nothrow_t&) noexcept {
+  return handle(take(size, source::any), size);
+}
+
+inline buffer ring_buffer_pool::try_alloc(std::size_t size) noexcept {
+  return handle(take(size, source::ring), size);
+}
+
+inline void* ring_buffer_pool::allocate(std::size_t size) noexcept {
+  return take(size, source::any).data;
+}
+
+inline void* ring_buffer_pool::try_allocate(std::size_t size) noexcept {
+  return take(size, source::ring).data;
+}
+
+inline void ring_buffer_pool::deallocate(void* pointer) noexcept {
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+  if (!give_fast(map_.number_at(address), address)) [[unlikely]] {
+    give_slow(pointer, max_buffer_size);
+  }
+}
+
+inline void ring_buffer_pool::release(slot_index slot, std::byte* data,
+                                      std::size_t used_bytes) noexcept {
+  if (!give_fast(to_number(slot), reinterpret_cast<std::uintptr_t>(data))) [[unlikely]] {
+    give_slow(data, used_bytes);
+  }
+}
+
+}  // namespace ringpool

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// The core: everything but codecs and adapters.
+
+#include "ringpool/arena.hpp"
+#include "ringpool/buffer.hpp"
+#include "ringpool/config.hpp"
+#include "ringpool/error.hpp"
+#include "ringpool/index_cache.hpp"
+#include "ringpool/index_ring.hpp"
+#include "ringpool/multi_size_ring_pool.hpp"
+#include "ringpool/ring_buffer_pool.hpp"
+#include "ringpool/size_classes.hpp"
+#include "ringpool/stats.hpp"

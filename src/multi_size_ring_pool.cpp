@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+#include "ringpool/multi_size_ring_pool.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <new>
+#include <utility>
+
+#include "pool_layout.hpp"
+
+namespace ringpool {
+namespace {
+
+detail::failure check_classes(std::span<const size_class> sorted) {
+  if (sorted.empty()) {
+    return detail::fail(errc::no_classes, "no size classes: accepted are 1 to %zu",
+                        max_class_count);
+  }
+  const auto twice = std::adjacent_find(
+      sorted.begin(), sorted.end(),
+      [](const size_class& a, const size_class& b) { return a.buffer_size == b.buffer_size; });
+  if (twice != sorted.end()) {
+    return detail::fail(errc::duplicate_size,
+                        "size %zu is given twice: every class needs its own size",
+                        twice->buffer_size);
+  }
+  return {};
+}
+
+}  // namespace
+
+multi_size_ring_pool::multi_size_ring_pool(std::span<const size_class> classes,
+                                           pool_options options)
+    : multi_size_ring_pool(nullptr) {
+  if (const detail::failure why = build(classes, options); why.failed()) {
+    detail::throw_failure(why);
+  }
+}
+
+multi_size_ring_pool::multi_size_ring_pool(std::initializer_list<size_class> classes,
+                                           pool_options options)
+    : multi_size_ring_pool(std::span<const size_class>(classes.begin(), classes.size()), options) {}
+
+std::unique_ptr<multi_size_ring_pool> multi_size_ring_pool::create(
+    std::span<const size_class> classes, const pool_options& options,
+    std::error_code& error) noexcept {
+  std::unique_ptr<multi_size_ring_pool> pool(new (std::nothrow) multi_size_ring_pool(nullptr));
+  const errc code = pool == nullptr ? errc::out_of_memory : pool->build(classes, options).code;
+  error = code == errc{} ? std::error_code{} : make_error_code(code);
+  if (error) {
+    pool.reset();
+  }
+  return pool;
+}
+
+detail::failure multi_size_ring_pool::build(std::span<const size_class> classes,
+                                            const pool_options& options) {
+  if (classes.size() > max_class_count) {
+    return detail::fail(errc::too_many_classes, "%zu size classes: accepted are 1 to %zu",
+                        classes.size(), max_class_count);
+  }
+  size_class sorted[max_class_count];
+  const auto end = std::copy(classes.begin(), classes.end(), sorted);
+  std::sort(sorted, end,
+            [](const size_class& a, const size_class& b) { return a.buffer_size < b.buffer_size; });
+  const std::span<const size_class> in_order(sorted, classes.size());
+  detail::failure why = check_classes(in_order);
+  return why.failed() ? why : place_classes(in_order, options);
+}
+
+/// Where the parts of a set lie in its arena:
+/// | upstream's buckets | pools | size table | metadata of each class | regions |
+struct multi_size_ring_pool::plan {
+  detail::pool_layout layouts[max_class_count];
+  std::size_t pools_offset = detail::buckets_bytes;
+  std::size_t table_offset = 0;
+  std::size_t shared_bytes = 0;  // all before the classes' metadata
+  std::size_t first_region = 0;
+  std::size_t region_bytes = 0;
+
+  [[nodiscard]] detail::failure make(std::span<const size_class> sorted,
+                                     const pool_options& options);
+};
+
+detail::failure multi_size_ring_pool::plan::make(std::span<const size_class> sorted,
+                                                 const pool_options& options) {
+  std::size_t metadata_bytes = 0;
+  std::size_t widest = arena::huge_page_bytes;
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    detail::pool_layout& layout = layouts[i];
+    if (detail::failure why = layout.plan(sorted[i].buffer_size, sorted[i].capacity, options);
+        why.failed()) {
+      return why;
+    }
+    metadata_bytes += layout.metadata_bytes;
+    widest = std::max(widest, layout.region_bytes);
+  }
+  const std::size_t page = arena::page_bytes();
+  table_offset = detail::round_up(pools_offset + sorted.size() * sizeof(ring_buffer_pool), page);
+  shared_bytes = detail::round_up(
+      table_offset + size_class_table::entry_count(sorted.back().buffer_size), page);
+  first_region = detail::round_up(shared_bytes + metadata_bytes, arena::huge_page_bytes);
+  region_bytes = std::bit_ceil(widest);
+  constexpr std::size_t most = std::size_t{1} << 47;
+  if (region_bytes > most / sorted.size()) {
+    return detail::fail(errc::too_large,
+                        "%zu classes of up to %zu bytes: accepted are %zu bytes in all, each class "
+                        "counted as the largest, rounded up to a power of two",
+                        sorted.size(), widest, most);
+  }
+  return {};
+}
+
+detail::failure multi_size_ring_pool::place_classes(std::span<const size_class> sorted,
+                                                    const pool_options& options) {
+  plan where;
+  detail::failure why = where.make(sorted, options);
+  if (!why.failed()) {
+    why = arena_.reserve(where.first_region + where.region_bytes * sorted.size());
+  }
+  if (!why.failed()) {
+    why = arena_.commit(0, where.shared_bytes);
+  }
+  if (why.failed()) {
+    return why;
+  }
+  std::byte* const data = arena_.data();
+  upstream_.reset(options.upstream, options.upstream_budget_bytes,
+                  reinterpret_cast<detail::upstream_ledger::block**>(data));
+  table_.reset(sorted, reinterpret_cast<std::uint8_t*>(data + where.table_offset));
+  classes_ = reinterpret_cast<ring_buffer_pool*>(data + where.pools_offset);
+  first_region_ = reinterpret_cast<std::uintptr_t>(data + where.first_region);
+  region_shift_ = static_cast<unsigned>(std::countr_zero(where.region_bytes));
+
+  std::size_t metadata_offset = where.shared_bytes;
+  for (std::size_t i = 0; i < sorted.size() && !why.failed(); ++i) {
+    auto* pool = ::new (classes_ + i)
+        ring_buffer_pool(sorted[i].buffer_size, sorted[i].capacity, options, nullptr);
+    ++class_count_;
+    why = pool->place({where.layouts[i], arena_, upstream_, metadata_offset,
+                       where.first_region + i * where.region_bytes});
+    metadata_offset += where.layouts[i].metadata_bytes;
+  }
+  return why;
+}
+
+multi_size_ring_pool::~multi_size_ring_pool() {
+  for (std::size_t i = class_count_; i > 0; --i) {
+    classes_[i - 1].~ring_buffer_pool();
+  }
+}
+
+ring_buffer_pool& multi_size_ring_pool::smallest_fit(std::size_t size) const noexcept {
+  if (size == 0 || size > max_size()) {
+    return classes_[size == 0 ? 0 : class_count_ - 1];  // the largest sends it upstream
+  }
+  std::size_t fit = table_.class_of(size);
+  while (classes_[fit].buffer_size() < size) {
+    ++fit;
+  }
+  return classes_[fit];
+}
+
+auto multi_size_ring_pool::take_slow(std::size_t size, source from) noexcept -> choice {
+  ring_buffer_pool& home = smallest_fit(size);
+  if (const placement hit = home.take_fast(size); hit.data != nullptr) {
+    return {&home, hit};
+  }
+  return {&home, home.take_slow(size, from)};
+}
+
+std::size_t multi_size_ring_pool::allocate_bulk(std::size_t size, std::span<void*> out) noexcept {
+  return size == 0 || size > max_size() ? 0 : smallest_fit(size).allocate_bulk(out);
+}
+
+void multi_size_ring_pool::deallocate_bulk(std::span<void* const> pointers) noexcept {
+  // Runs of one class go together: bulk allocations come back that way.
+  while (!pointers.empty()) {
+    ring_buffer_pool& home = home_of(pointers.front());
+    const auto end = std::find_if(pointers.begin(), pointers.end(),
+                                  [&](const void* pointer) { return &home_of(pointer) != &home; });
+    const auto run = static_cast<std::size_t>(end - pointers.begin());
+    home.deallocate_bulk(pointers.first(run));
+    pointers = pointers.subspan(run);
+  }
+}
+
+std::size_t multi_size_ring_pool::trim() noexcept {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < class_count_; ++i) {
+    bytes += classes_[i].trim();
+  }
+  return bytes;
+}
+
+std::size_t multi_size_ring_pool::decay() noexcept {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < class_count_; ++i) {
+    bytes += classes_[i].decay();
+  }
+  return bytes;
+}
+
+multi_size_stats multi_size_ring_pool::stats() const {
+  multi_size_stats now;
+  now.classes.reserve(class_count_);
+  for (const ring_buffer_pool& pool : classes()) {
+    now.classes.push_back(pool.stats());
+    now.oversize_count += now.classes.back().oversize_count;
+  }
+  now.upstream_in_use_bytes = upstream_.in_use_bytes();
+  return now;
+}
+
+bool multi_size_ring_pool::owns(const void* pointer) const noexcept {
+  return home_of(pointer).owns(pointer);
+}
+
+}  // namespace ringpool

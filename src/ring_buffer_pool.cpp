@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: MIT
+#include "ringpool/ring_buffer_pool.hpp"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "pool_layout.hpp"
+
+// Edges (release -> acquire):
+//   R1 -> A1  trim -> trim   states of collected buffers
+// All other atomics here are relaxed: counters that stand for themselves, and states of buffers
+// that belong to the calling thread; the push and pop of a buffer order the rest.
+
+namespace ringpool {
+namespace {
+
+constexpr std::uint64_t canary = 0x5ca1ab1e0ddba11dULL;
+constexpr std::uint64_t poison[2] = {0xdeadb0ffdeadb0ffULL, 0xdeadb0ffdeadb0ffULL};
+constexpr std::uint64_t blank[2] = {0, 0};
+
+RINGPOOL_FAST_TLS constinit thread_local std::int32_t tls_thread_id = 0;
+
+std::int32_t thread_id() noexcept {
+  if (tls_thread_id == 0) {
+    tls_thread_id = ::gettid();
+  }
+  return tls_thread_id;
+}
+
+std::int64_t coarse_milliseconds() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+}  // namespace
+
+// ---- Construction -------------------------------------------------------------------------------
+
+ring_buffer_pool::ring_buffer_pool(std::size_t buffer_size, std::size_t capacity,
+                                   const pool_options& options, std::nullptr_t) noexcept
+    : buffer_size_(buffer_size),
+      capacity_(capacity),
+      options_(options),
+      fork_node_(this, &on_fork) {
+  static_assert(offsetof(ring_buffer_pool, states_) + sizeof(void*) + 2 * sizeof(std::uint64_t) ==
+                    cache_line_bytes,
+                "the map, the limits, the states and the cache's first two words are one line");
+  static_assert(sizeof(buffer) == 24);
+}
+
+ring_buffer_pool::ring_buffer_pool(std::size_t buffer_size, std::size_t capacity,
+                                   pool_options options)
+    : ring_buffer_pool(buffer_size, capacity, options, nullptr) {
+  if (const detail::failure why = build(); why.failed()) {
+    detail::throw_failure(why);
+  }
+}
+
+std::unique_ptr<ring_buffer_pool> ring_buffer_pool::create(std::size_t buffer_size,
+                                                           std::size_t capacity,
+                                                           const pool_options& options,
+                                                           std::error_code& error) noexcept {
+  std::unique_ptr<ring_buffer_pool> pool(
+      new (std::nothrow) ring_buffer_pool(buffer_size, capacity, options, nullptr));
+  const errc code = pool == nullptr ? errc::out_of_memory : pool->build().code;
+  error = code == errc{} ? std::error_code{} : make_error_code(code);
+  if (error) {
+    pool.reset();
+  }
+  return pool;
+}
+
+detail::failure ring_buffer_pool::build() {
+  detail::pool_layout layout;
+  if (detail::failure why = layout.plan(buffer_size_, capacity_, options_); why.failed()) {
+    return why;
+  }
+  const std::size_t region = layout.region_offset_after(detail::buckets_bytes);
+  if (detail::failure why = own_arena_.reserve(region + layout.region_bytes); why.failed()) {
+    return why;
+  }
+  if (detail::failure why = own_arena_.commit(0, detail::buckets_bytes); why.failed()) {
+    return why;
+  }
+  own_upstream_.reset(options_.upstream, options_.upstream_budget_bytes,
+                      reinterpret_cast<detail::upstream_ledger::block**>(own_arena_.data()));
+  return place({layout, own_arena_, own_upstream_, detail::buckets_bytes, region});
+}
+
+detail::failure ring_buffer_pool::place(const detail::pool_place& place) {
+  const detail::pool_layout& layout = place.layout;
+  arena& memory = place.memory;
+  detail::failure why = memory.commit(place.metadata_offset, layout.metadata_bytes);
+  if (!why.failed()) {
+    why = memory.commit(place.region_offset, layout.ring_bytes + layout.elastic_bytes);
+  }
+  if (!why.failed()) {
+    why = memory.prepare(place.region_offset, layout.ring_bytes, options_.memory, report_);
+  }
+  if (why.failed()) {
+    return why;
+  }
+  report_.reserved_bytes = memory.size_bytes();
+
+  detail::prepare_thread_slots();
+  const bool fenced = !options_.use_membarrier || !detail::membarrier_available();
+  std::byte* const metadata = memory.data() + place.metadata_offset;
+  std::byte* const region = memory.data() + place.region_offset;
+  region_end_ = region + layout.ring_bytes + layout.elastic_bytes;
+  states_ = reinterpret_cast<std::atomic<buffer_state>*>(metadata + layout.states_offset);
+  map_ = detail::slot_map::make(reinterpret_cast<std::uintptr_t>(region), layout.stride);
+  ring_.reset(reinterpret_cast<index_ring::entry*>(metadata + layout.ring_offset), capacity_);
+  cache_.reset(ring_, reinterpret_cast<index_cache::slot_cache*>(metadata + layout.caches_offset),
+               options_.cache_limit, fenced);
+  if (options_.elastic_capacity != 0) {
+    elastic_map_ = detail::slot_map::make(
+        reinterpret_cast<std::uintptr_t>(region + layout.ring_bytes), layout.stride);
+    elastic_ring_.reset(reinterpret_cast<index_ring::entry*>(metadata + layout.elastic_ring_offset),
+                        options_.elastic_capacity);
+    elastic_cache_.reset(
+        elastic_ring_,
+        reinterpret_cast<index_cache::slot_cache*>(metadata + layout.elastic_caches_offset),
+        options_.cache_limit, fenced);
+  }
+  histories_ =
+      options_.hardened ? reinterpret_cast<history*>(metadata + layout.histories_offset) : nullptr;
+  upstream_ = &place.upstream;
+  fast_size_ = options_.hardened ? 0 : buffer_size_;
+  fast_slots_ = options_.hardened || options_.zero_on_free != zeroing::none ? 0 : capacity_;
+  return {};
+}
+
+ring_buffer_pool::~ring_buffer_pool() {
+  if (options_.hardened && upstream_ != nullptr) {
+    const pool_stats last = stats();
+    const std::uint64_t upstream_blocks =
+        last.upstream_alloc_count - upstream_frees_.load(detail::relaxed);
+    const std::uint64_t outstanding = last.in_use + last.elastic_in_use + upstream_blocks;
+    if (outstanding != 0) {
+      detail::report_misuse(
+          {misuse_kind::outstanding_buffers, nullptr, buffer_size_, 0, outstanding});
+    }
+  }
+}
+
+// ---- Giving out ---------------------------------------------------------------------------------
+
+auto ring_buffer_pool::take_slow(std::size_t size, source from) noexcept -> placement {
+  if (size == 0) {
+    return {empty_address(), empty_slot};
+  }
+  std::uintptr_t address = 0;
+  if (size <= buffer_size_) {
+    const bool first_try = fast_size_ == 0;  // else the fast path has missed already
+    if ((first_try && cache_.try_pop(address)) || cache_.pop(map_, address)) {
+      return hand_out(map_.number_at(address), address);
+    }
+    if (from == source::any) {
+      if (const placement found = take_elastic(); found.data != nullptr) {
+        return found;
+      }
+    }
+  }
+  if (from == source::any) {
+    if (const placement found = take_upstream(size); found.data != nullptr) {
+      return found;
+    }
+  }
+  refusals_.fetch_add(1, detail::relaxed);
+  return {};
+}
+
+auto ring_buffer_pool::take_elastic() noexcept -> placement {
+  std::uintptr_t address = 0;
+  if (options_.elastic_capacity == 0 ||
+      (!elastic_cache_.try_pop(address) && !elastic_cache_.pop(elastic_map_, address))) {
+    return {};
+  }
+  return hand_out(capacity_ + elastic_map_.number_at(address), address);
+}
+
+auto ring_buffer_pool::take_upstream(std::size_t size) noexcept -> placement {
+  std::byte* const data = size > max_buffer_size ? nullptr : upstream_->allocate(size, this);
+  if (data == nullptr) {
+    return {};
+  }
+  upstream_allocs_.fetch_add(1, detail::relaxed);
+  if (size > buffer_size_) {
+    oversize_.fetch_add(1, detail::relaxed);
+  }
+  return {data, upstream_slot};
+}
+
+auto ring_buffer_pool::hand_out(std::uint64_t number, std::uintptr_t address) noexcept
+    -> placement {
+  auto* const data = reinterpret_cast<std::byte*>(address);
+  if (options_.hardened) {
+    guard(number, data);
+  }
+  states_[number].store(buffer_state::held, detail::relaxed);  // this thread's buffer now
+  return {data, slot_index{static_cast<std::uint32_t>(number)}};
+}
+
+std::size_t ring_buffer_pool::allocate_bulk(std::span<void*> out) noexcept {
+  std::uintptr_t addresses[index_cache::max_items];
+  std::size_t filled = 0;
+  while (filled < out.size()) {
+    const std::size_t wanted = std::min(out.size() - filled, std::size(addresses));
+    const std::size_t got = cache_.pop_bulk(map_, {addresses, wanted});
+    for (std::size_t i = 0; i < got; ++i) {
+      out[filled++] = hand_out(map_.number_at(addresses[i]), addresses[i]).data;
+    }
+    if (got < wanted) {
+      refusals_.fetch_add(1, detail::relaxed);
+      break;
+    }
+  }
+  return filled;
+}
+
+// ---- Taking back --------------------------------------------------------------------------------
+
+void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept {
+  if (pointer == nullptr || pointer == empty_address()) {
+    return;
+  }
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+  auto* const data = static_cast<std::byte*>(pointer);
+  const std::uint64_t number = map_.number_at(address);
+  const std::uint64_t elastic_number = elastic_map_.number_at(address);
+  if (number < capacity_) {
+    const bool first_try = fast_slots_ == 0;  // else the fast path has missed already
+    if (take_back(number, data, used_bytes) && !(first_try && cache_.try_push(address))) {
+      cache_.push(map_, address);
+    }
+  } else if (elastic_number < options_.elastic_capacity) {
+    if (take_back(capacity_ + elastic_number, data, used_bytes)) {
+      give_elastic(address);
+    }
+  } else {
+    give_unknown(pointer);
+  }
+  decay();
+}
+
+void ring_buffer_pool::give_elastic(std::uintptr_t address) noexcept {
+  if (!elastic_cache_.try_push(address)) {
+    elastic_cache_.push(elastic_map_, address);
+  }
+  if (!elastic_dirty_.load(detail::relaxed)) {  // relaxed: a hint to decay
+    elastic_dirty_.store(true, detail::relaxed);
+  }
+}
+
+void ring_buffer_pool::deallocate_bulk(std::span<void* const> pointers) noexcept {
+  std::uintptr_t addresses[index_cache::max_items];
+  std::size_t count = 0;
+  for (void* const pointer : pointers) {
+    const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+    const std::uint64_t number = map_.number_at(address);
+    if (number >= capacity_) {
+      give_slow(pointer, max_buffer_size);
+    } else if (take_back(number, static_cast<std::byte*>(pointer), max_buffer_size)) {
+      addresses[count++] = address;
+    }
+    if (count == std::size(addresses)) {
+      cache_.push_bulk(map_, {addresses, std::exchange(count, 0)});
+    }
+  }
+  cache_.push_bulk(map_, {addresses, count});
+}
+
+/// Ends the caller's ownership: the buffer may be pushed. False: misuse, nothing changed.
+bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data,
+                                 std::size_t bytes) noexcept {
+  if (options_.hardened) {
+    if (!hardened_take_back(number, data)) {
+      return false;
+    }
+  } else if (states_[number].load(detail::relaxed) != buffer_state::held) {
+    misused(misuse_kind::double_free, data, number);
+    return false;
+  } else {
+    states_[number].store(buffer_state::free, detail::relaxed);  // published by the push
+  }
+  if (options_.zero_on_free != zeroing::none) {
+    // Hardened pools check the first bytes at the next allocation, used or not.
+    const std::size_t least = options_.hardened ? sizeof blank : 0;
+    const std::size_t wanted =
+        options_.zero_on_free == zeroing::all ? buffer_size_ : std::max(bytes, least);
+    std::memset(data, 0, std::min(wanted, buffer_size_));
+  }
+  return true;
+}
+
+void ring_buffer_pool::give_unknown(void* pointer) noexcept {
+  if (owns(pointer)) {
+    misused(misuse_kind::interior_pointer, pointer, ~std::uint64_t{0});
+    return;
+  }
+  const auto removed = upstream_->deallocate(pointer, options_.zero_on_free != zeroing::none);
+  if (!removed.found) {
+    misused(misuse_kind::foreign_pointer, pointer, ~std::uint64_t{0});
+    return;
+  }
+  static_cast<ring_buffer_pool*>(removed.owner)->upstream_frees_.fetch_add(1, detail::relaxed);
+}
+
+void ring_buffer_pool::misused(misuse_kind kind, const void* pointer,
+                               std::uint64_t number) noexcept {
+  misuses_.fetch_add(1, detail::relaxed);
+  const bool known = histories_ != nullptr && number < capacity_ + options_.elastic_capacity;
+  detail::report_misuse({kind, pointer, buffer_size_,
+                         known ? histories_[number].last_freer.load(detail::relaxed) : 0, 0});
+}
+
+// ---- Hardened pools -----------------------------------------------------------------------------
+
+/// Checks that nobody wrote to the buffer while it was free, and sets its canary.
+void ring_buffer_pool::guard(std::uint64_t number, std::byte* data) noexcept {
+  const std::uint64_t(&expected)[2] = options_.zero_on_free == zeroing::none ? poison : blank;
+  const bool ever_freed = histories_[number].free_count.load(detail::relaxed) != 0;
+  if (ever_freed && std::memcmp(data, expected, std::min(sizeof expected, buffer_size_)) != 0) {
+    misused(misuse_kind::write_after_free, data, number);
+  }
+  std::memcpy(data + buffer_size_, &canary, sizeof canary);
+}
+
+bool ring_buffer_pool::canary_intact(const std::byte* data) const noexcept {
+  return std::memcmp(data + buffer_size_, &canary, sizeof canary) == 0;
+}
+
+bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data) noexcept {
+  buffer_state seen = states_[number].load(detail::relaxed);
+  if (seen == buffer_state::held && !canary_intact(data)) {
+    misused(misuse_kind::canary_overwritten, data, number);
+    return false;
+  }
+  // relaxed: of two racing frees one wins, by this word alone; the push publishes the rest
+  if (seen != buffer_state::held ||
+      !states_[number].compare_exchange_strong(seen, buffer_state::free, detail::relaxed,
+                                               detail::relaxed)) {
+    misused(misuse_kind::double_free, data, number);
+    return false;
+  }
+  histories_[number].last_freer.store(thread_id(), detail::relaxed);
+  detail::add_single_writer(histories_[number].free_count, 1U);  // the winner's alone
+  if (options_.zero_on_free == zeroing::none) {
+    std::memcpy(data, poison, std::min(sizeof poison, buffer_size_));
+  }
+  return true;
+}
+
+// ---- Elastic memory -----------------------------------------------------------------------------
+
+std::size_t ring_buffer_pool::trim() noexcept {
+  // A1 <- R1: what the last trimmer did with the collected buffers
+  if (options_.elastic_capacity == 0 || trimming_.exchange(true, detail::acquire)) {
+    return 0;  // another thread is at it
+  }
+  elastic_dirty_.store(false, detail::relaxed);
+  collect_returned_elastic();
+  const std::size_t bytes = discard_collected_elastic();
+  return_collected_elastic();
+  // R1 -> A1 (trim): the states of collected buffers
+  trimming_.store(false, detail::release);
+  return bytes;
+}
+
+/// Takes every free elastic buffer that was used before out of caches and ring, and marks it.
+void ring_buffer_pool::collect_returned_elastic() noexcept {
+  elastic_cache_.drain(elastic_map_);
+  slot_index slots[64];
+  while (const std::size_t count = elastic_ring_.pop_returned(slots)) {
+    for (std::size_t i = 0; i < count; ++i) {
+      states_[capacity_ + to_number(slots[i])].store(buffer_state::trimmed, detail::relaxed);
+    }
+  }
+}
+
+/// Whole pages of adjacent collected buffers go back to the system.
+std::size_t ring_buffer_pool::discard_collected_elastic() noexcept {
+  const std::size_t page = arena::page_bytes();
+  const std::size_t used = elastic_ring_.touched();
+  const auto collected = [&](std::size_t i) {
+    return states_[capacity_ + i].load(detail::relaxed) == buffer_state::trimmed;
+  };
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < used;) {
+    std::size_t end = i;
+    while (end < used && collected(end)) {
+      ++end;
+    }
+    const std::uintptr_t from = (elastic_map_.address_of(i) + page - 1) & ~(page - 1);
+    const std::uintptr_t to = elastic_map_.address_of(end) & ~(page - 1);
+    if (from < to) {
+      arena::discard(reinterpret_cast<std::byte*>(from), to - from);
+      bytes += to - from;
+    }
+    i = end + 1;
+  }
+  return bytes;
+}
+
+void ring_buffer_pool::return_collected_elastic() noexcept {
+  const std::size_t used = elastic_ring_.touched();
+  for (std::size_t i = 0; i < used; ++i) {
+    if (states_[capacity_ + i].load(detail::relaxed) == buffer_state::trimmed) {
+      if (histories_ != nullptr) {
+        histories_[capacity_ + i].free_count.store(0, detail::relaxed);  // reads as new
+      }
+      states_[capacity_ + i].store(buffer_state::free, detail::relaxed);
+      const slot_index slot{static_cast<std::uint32_t>(i)};
+      elastic_ring_.push_bulk({&slot, 1});
+    }
+  }
+}
+
+std::size_t ring_buffer_pool::decay() noexcept {
+  if (options_.elastic_capacity == 0 || !elastic_dirty_.load(detail::relaxed)) {
+    return 0;
+  }
+  const std::int64_t now = coarse_milliseconds();
+  if (decay_looked_ms_.exchange(now, detail::relaxed) == now) {
+    return 0;  // once a tick of the coarse clock: the totals look at every thread's cache
+  }
+  const std::uint64_t allocs = elastic_cache_.totals().alloc_count;
+  // relaxed: two threads that both decide to trim meet at trimming_
+  if (decay_seen_allocs_.exchange(allocs, detail::relaxed) != allocs) {
+    decay_changed_ms_.store(now, detail::relaxed);
+    return 0;
+  }
+  const std::int64_t idle = now - decay_changed_ms_.load(detail::relaxed);
+  return idle >= options_.elastic_decay.count() ? trim() : 0;
+}
+
+// ---- Looking at it ------------------------------------------------------------------------------
+
+pool_stats ring_buffer_pool::stats() const noexcept {
+  const detail::cache_totals ring = cache_.totals();
+  pool_stats now;
+  now.buffer_size = buffer_size_;
+  now.ring_size = capacity_;
+  now.cached = std::min<std::uint64_t>(ring.cached, capacity_);
+  now.available = std::min<std::uint64_t>(ring_.available() + now.cached, capacity_);
+  now.in_use = capacity_ - now.available;
+  now.peak_in_use = ring_.touched();
+  now.raid_count = cache_.raid_count();
+
+  if (options_.elastic_capacity != 0) {
+    const detail::cache_totals elastic = elastic_cache_.totals();
+    now.elastic_capacity = options_.elastic_capacity;
+    now.elastic_alloc_count = elastic.alloc_count;
+    now.free_count = elastic.free_count;
+    const std::uint64_t free = elastic_ring_.available() + elastic.cached;
+    now.elastic_in_use = now.elastic_capacity - std::min(free, now.elastic_capacity);
+  }
+  now.upstream_alloc_count = upstream_allocs_.load(detail::relaxed);
+  now.upstream_in_use_bytes = upstream_ == nullptr ? 0 : upstream_->in_use_bytes();
+  now.oversize_count = oversize_.load(detail::relaxed);
+  now.refusal_count = refusals_.load(detail::relaxed);
+  now.misuse_count = misuses_.load(detail::relaxed);
+
+  now.fallback_count = now.elastic_alloc_count + now.upstream_alloc_count;
+  now.alloc_count = ring.alloc_count + now.fallback_count;
+  now.free_count += ring.free_count + upstream_frees_.load(detail::relaxed);
+  return now;
+}
+
+bool ring_buffer_pool::owns(const void* pointer) const noexcept {
+  const auto* const address = static_cast<const std::byte*>(pointer);
+  return reinterpret_cast<std::uintptr_t>(address) >= map_.base && address < region_end_;
+}
+
+std::size_t ring_buffer_pool::capacity_of(slot_index slot, const std::byte* data) const noexcept {
+  if (slot == upstream_slot) {
+    return detail::upstream_ledger::bytes_of(data);
+  }
+  return slot == empty_slot ? 0 : buffer_size_;
+}
+
+buffer_origin ring_buffer_pool::origin_of(slot_index slot) const noexcept {
+  if (slot == upstream_slot || slot == empty_slot) {
+    return slot == upstream_slot ? buffer_origin::upstream : buffer_origin::none;
+  }
+  return to_number(slot) < capacity_ ? buffer_origin::ring : buffer_origin::elastic;
+}
+
+void ring_buffer_pool::shrink(std::byte* data, std::size_t to, std::size_t from) noexcept {
+  if (options_.zero_on_free == zeroing::used) {
+    std::memset(data + to, 0, from - to);
+  }
+}
+
+void ring_buffer_pool::reject_resize(const std::byte* data) noexcept {
+  misused(misuse_kind::invalid_resize, data, ~std::uint64_t{0});
+}
+
+void ring_buffer_pool::on_fork(void* self, detail::fork_phase phase) noexcept {
+  auto& pool = *static_cast<ring_buffer_pool*>(self);
+  if (phase != detail::fork_phase::child || pool.upstream_ == nullptr) {
+    return;
+  }
+  tls_thread_id = 0;
+  const std::uint32_t own_slot = detail::thread_slot();
+  pool.cache_.after_fork(own_slot);
+  if (pool.options_.elastic_capacity != 0) {
+    pool.elastic_cache_.after_fork(own_slot);
+    if (pool.trimming_.exchange(false, detail::relaxed)) {
+      pool.return_collected_elastic();
+    }
+  }
+}
+
+}  // namespace ringpool

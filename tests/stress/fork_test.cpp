@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+//
+// The child of a multi-threaded parent uses the pool: what was free is free, caches of threads that
+// are no more included; lost is only what vanished threads held or moved at that moment. fork(2)
+// from inside a signal handler is out of scope: POSIX.1-2024 calls it undefined.
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <latch>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "broken_pools.hpp"
+#include "exact_capacity.hpp"
+#include "in_child.hpp"
+#include "random_source.hpp"
+#include "scale.hpp"
+
+namespace ringpool::stress {
+namespace {
+
+constexpr std::size_t buffer_bytes = 64;
+
+/// Forks, runs body(log) in the child, on the thread that forked, and returns what it found, or
+/// how it ended. A child that hangs is ended by an alarm.
+template <class Body>
+std::string in_forked_child(Body body) {
+  int channel[2];
+  if (::pipe(channel) != 0) {
+    return "no pipe";
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(under_sanitizer ? 60 : 10);
+    verdict log;
+    body(log);
+    const std::string text = log.clean() ? "" : log.text();
+    ::_exit(::write(channel[1], text.data(), text.size()) < 0 ? 1 : 0);
+  }
+  ::close(channel[1]);
+  std::string text = detail_of_child::read_all(channel[0]);
+  ::close(channel[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    text += "ended with wait status " + std::to_string(status);
+  }
+  return text;
+}
+
+/// Threads that take and give, stamping what they hold, until this object dies. They use no heap,
+/// and are all at work before the constructor returns: a sanitizer's allocator and its register of
+/// threads do not mind forks, and their locks would stay locked in the child.
+template <class Pool>
+class load {
+ public:
+  load(Pool& pool, unsigned threads, std::size_t batch)
+      : pool_(pool), batch_(batch), at_work_(threads) {
+    for (unsigned number = 0; number < threads; ++number) {
+      threads_.emplace_back([this, number] {
+        at_work_.count_down();
+        work(number + 1);
+      });
+    }
+    at_work_.wait();
+  }
+  ~load() {
+    over_.store(true);
+    threads_.clear();
+    EXPECT_TRUE(log_.clean()) << log_.text();
+  }
+  load(const load&) = delete;
+  load& operator=(const load&) = delete;
+
+ private:
+  void work(holder who) {
+    random_source random(who);
+    std::array<void*, 64> held{};
+    while (!over_.load(std::memory_order_relaxed)) {
+      const std::size_t wanted = 1 + random.below(batch_);
+      std::size_t count = 0;
+      while (count < wanted && (held[count] = pool_.try_allocate(buffer_bytes)) != nullptr) {
+        claim(held[count++], who, log_);
+      }
+      for (std::size_t i = 0; i < count; ++i) {
+        unclaim(held[i], who, log_);
+        pool_.deallocate(held[i]);
+      }
+    }
+  }
+
+  Pool& pool_;
+  const std::size_t batch_;
+  verdict log_;
+  std::latch at_work_;
+  std::atomic<bool> over_{false};
+  std::vector<std::jthread> threads_;
+};
+
+pool_options options_with(std::size_t cache_limit) {
+  pool_options options;
+  options.upstream = nullptr;
+  options.cache_limit = cache_limit;
+  return options;
+}
+
+/// In a child: everything that the books call free can be had, by none but this thread, and at
+/// most `lost` buffers are not free. Then twice more: the caches work again.
+void require_usable_child(ring_buffer_pool& pool, std::size_t lost, verdict& log) {
+  constexpr holder who = 0xC41D;
+  const std::size_t available = pool.stats().available;
+  log.require(available + lost >= pool.capacity(), "vanished threads took more than they held");
+  for (int time = 0; time < 3; ++time) {
+    const auto held = take_until_refused(pool, buffer_bytes, who, log, pool.capacity() + 1);
+    log.require(held.size() == available, "a child got another number of buffers than were free");
+    log.require(pool.stats().available == 0, "buffers called free after a refusal");
+    give_all_back(pool, held, who, log);
+    log.require(pool.stats().available == available, "a child's books do not balance");
+  }
+}
+
+TEST(fork, a_child_of_threads_at_rest_gets_everything_but_what_is_held) {
+  ring_buffer_pool pool(buffer_bytes, 1024, options_with(128));
+  verdict log;
+  const auto fill = [&](unsigned number) { fill_cache(pool, 1 + number, log); };
+  { const idle_crew dead(4, fill); }
+  const idle_crew idle(4, fill);
+  ASSERT_GT(pool.stats().cached, 0U);
+  constexpr std::size_t held_count = 100;
+  const auto held = take_until_refused(pool, buffer_bytes, 77, log, held_count);
+  const std::string found = in_forked_child([&](verdict& child_log) {
+    require_usable_child(pool, held_count, child_log);
+    const std::size_t free = pool.stats().available;
+    child_log.require(free == pool.capacity() - held_count, "a child does not get all at rest");
+    give_all_back(pool, held, 77, child_log);  // inherited with the memory: the child's own now
+    require_whole(pool, child_log);
+  });
+  EXPECT_EQ(found, "");
+  give_all_back(pool, held, 77, log);
+  require_whole(pool, log);
+  EXPECT_TRUE(log.clean()) << log.text();
+}
+
+TEST(fork, children_of_threads_under_load_use_the_pool) {
+  constexpr unsigned threads = 4;
+  constexpr std::size_t batch = 40;
+  constexpr std::size_t limit = 16;
+  // of each vanished thread: held, and in its call: a flush, a refill, or a raided cache
+  constexpr std::size_t lost = threads * (batch + index_cache::max_items);
+  ring_buffer_pool pool(buffer_bytes, 1024, options_with(limit));
+  {
+    const load<ring_buffer_pool> traffic(pool, threads, batch);
+    for (std::size_t time = 0; time < scaled(200); ++time) {
+      const std::string found =
+          in_forked_child([&](verdict& log) { require_usable_child(pool, lost, log); });
+      ASSERT_EQ(found, "") << "at fork " << time;
+    }
+  }
+  verdict log;
+  require_whole(pool, log);
+  EXPECT_TRUE(log.clean()) << log.text();
+}
+
+TEST(fork, children_of_raiding_and_refused_threads_use_the_pool) {
+  ring_buffer_pool pool(buffer_bytes, 32, options_with(128));
+  {
+    const load<ring_buffer_pool> traffic(pool, 4, 20);
+    for (std::size_t time = 0; time < scaled(100); ++time) {
+      const std::string found =
+          in_forked_child([&](verdict& log) { require_usable_child(pool, pool.capacity(), log); });
+      ASSERT_EQ(found, "") << "at fork " << time;
+    }
+  }
+  verdict log;
+  require_whole(pool, log);
+  EXPECT_TRUE(log.clean()) << log.text();
+}
+
+TEST(fork, children_start_threads_and_children_of_their_own) {
+  if (under_thread_sanitizer) {
+    GTEST_SKIP() << "the sanitizer allows no threads after a fork of several";
+  }
+  ring_buffer_pool pool(buffer_bytes, 1024, options_with(16));
+  const load<ring_buffer_pool> traffic(pool, 3, 20);
+  for (std::size_t time = 0; time < scaled(20); ++time) {
+    const std::string found = in_forked_child([&](verdict& log) {
+      const std::size_t available = pool.stats().available;
+      run_as_born(4, [&](unsigned number) { fill_cache(pool, 1000 + number, log); });
+      log.require(pool.stats().available == available, "threads of a child lost buffers");
+      const std::string inner = in_forked_child([&](verdict& inner_log) {
+        require_usable_child(pool, pool.capacity(), inner_log);
+        inner_log.require(pool.stats().available == available, "a grandchild lost buffers");
+      });
+      log.require(inner.empty(), "a grandchild found a violation");
+    });
+    ASSERT_EQ(found, "") << "at fork " << time;
+  }
+}
+
+TEST(fork, children_forked_amid_births_and_trims_use_ring_and_elastic) {
+  pool_options options = options_with(16);
+  options.elastic_capacity = 256;
+  ring_buffer_pool pool(buffer_bytes, 16, options);
+  std::optional<background> trims(std::in_place, [&] { pool.trim(); });
+  std::optional<background> births(std::in_place, [&] {
+    std::thread([&] {
+      for (int i = 0; i < 50; ++i) {
+        void* first = pool.allocate(buffer_bytes);
+        void* second = pool.allocate(buffer_bytes);
+        pool.deallocate(first);
+        pool.deallocate(second);
+      }
+    }).join();
+  });
+  for (std::size_t time = 0; time < scaled(60); ++time) {
+    const std::string found = in_forked_child([&](verdict& log) {
+      const pool_stats before = pool.stats();
+      const std::uint64_t free = before.available + before.elastic_capacity - before.elastic_in_use;
+      std::uint64_t got = 0;
+      while (pool.allocate(buffer_bytes) != nullptr) {
+        ++got;
+      }
+      log.require(got == free, "a child got another number of buffers than were free");
+    });
+    ASSERT_EQ(found, "") << "at fork " << time;
+  }
+  births.reset();
+  trims.reset();
+  verdict log;
+  require_whole(pool, log);
+  EXPECT_TRUE(log.clean()) << log.text();
+}
+
+TEST(fork_twin, a_pool_behind_a_mutex_hangs_in_some_child) {
+  if (under_sanitizer) {
+    GTEST_SKIP() << "many forks, and nothing that a sanitizer would add";
+  }
+  const outcome seen = run_in_child(
+      [](verdict& log) {
+        mutex_pool pool(buffer_bytes, 256);
+        const load<mutex_pool> traffic(pool, 2, 8);
+        while (log.clean()) {
+          const pid_t child = ::fork();
+          if (child == 0) {
+            ::alarm(1);
+            void* const data = pool.try_allocate(buffer_bytes);
+            ::_exit(data == nullptr ? 1 : 0);
+          }
+          int status = 0;
+          ::waitpid(child, &status, 0);
+          log.require(WIFEXITED(status), "a child hung on what a vanished thread held");
+        }
+      },
+      std::chrono::seconds(5));
+  EXPECT_EQ(seen.how, ending::violation) << seen.text;
+}
+
+}  // namespace
+}  // namespace ringpool::stress

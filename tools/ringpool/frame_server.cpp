@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+#include "frame_server.hpp"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <numeric>
+#include <thread>
+
+#include "buffers.hpp"
+#include "event_loop.hpp"
+#include "heap_count.hpp"
+#include "listener.hpp"
+#include "memory_use.hpp"
+
+namespace ringpool::tools {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// Descriptors are small numbers below the limit, so there are never more connections than this.
+constexpr std::uint64_t most_connections = std::uint64_t{1} << 24;
+
+std::uint32_t raise_descriptor_limit() noexcept {
+  ::rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(limit.rlim_cur, most_connections));
+}
+
+/// A sixteenth of the shortest limit: late by an eighth at most where it matters.
+milliseconds tick_for(const serve_options& options) noexcept {
+  milliseconds shortest{4000};
+  for (const milliseconds limit :
+       {options.send_timeout, options.frame_timeout, options.idle_timeout}) {
+    if (limit.count() != 0) {
+      shortest = std::min(shortest, limit);
+    }
+  }
+  return std::max(shortest / 16, milliseconds{5});
+}
+
+std::uint32_t in_ticks(milliseconds limit, milliseconds tick) noexcept {
+  return static_cast<std::uint32_t>((limit + tick - milliseconds{1}) / tick);
+}
+
+loop_settings settings_for(const serve_options& options) noexcept {
+  const milliseconds tick = tick_for(options);
+  return {.limits = {.max_connections = raise_descriptor_limit(),
+                     .max_frame_bytes = options.max_frame_bytes,
+                     .send_queue_bytes = options.send_queue_bytes,
+                     .send_ticks = in_ticks(options.send_timeout, tick),
+                     .frame_ticks = in_ticks(options.frame_timeout, tick),
+                     .idle_ticks = in_ticks(options.idle_timeout, tick)},
+          .tick = tick,
+          .drain_timeout = options.drain_timeout};
+}
+
+endpoint parsed(const std::string& text) {
+  endpoint result;
+  if (!endpoint::parse(text, result)) {
+    throw std::system_error(std::make_error_code(std::errc::invalid_argument),
+                            "not a numeric ADDR:PORT: " + text);
+  }
+  return result;
+}
+
+void add_loop(server_stats& sum, const event_loop& loop) {
+  const frame_service& service = loop.service();
+  const service_counts& counts = service.counts();
+  const std::uint64_t active = service.active_count();
+  const std::uint64_t open = service.open_count();
+  sum.frames += counts.frames.get();
+  sum.bytes += counts.bytes.get();
+  sum.connections_open += open;
+  sum.connections_idle += open - std::min(open, active);
+  sum.connections_accepted += counts.accepted.get();
+  sum.connections_turned_away += loop.turned_away();
+  sum.connections_refused += counts.refused.get();
+  for (std::size_t i = 0; i < sum.closed_by.size(); ++i) {
+    sum.closed_by[i] += counts.closed[i].get();
+  }
+  const auto errors_of = [&](frame_errc code) {
+    return counts.protocol_errors[static_cast<std::size_t>(code)].get();
+  };
+  sum.truncated_errors += counts.protocol_errors[0].get();
+  sum.zero_length_errors += errors_of(frame_errc::zero_length);
+  sum.negative_length_errors += errors_of(frame_errc::negative_length);
+  sum.too_long_errors += errors_of(frame_errc::too_long);
+  sum.slowed_count += counts.slowed.get();
+  sum.starved_count += counts.starved.get();
+  sum.buffers_in_use += service.buffers().held();
+  sum.table_bytes += service.table_bytes();
+  sum.heap_allocations_on_data_path += loop.heap_allocations();
+  if (service.buffers().bank().uses_malloc()) {
+    sum.heap_allocations_on_data_path += service.buffers().taken();
+  }
+}
+
+}  // namespace
+
+std::uint64_t server_stats::connections_closed() const noexcept {
+  return std::accumulate(closed_by.begin(), closed_by.end(), std::uint64_t{0});
+}
+
+double server_stats::bytes_per_connection() const noexcept {
+  return connections_open == 0
+             ? 0.0
+             : static_cast<double>(table_bytes) / static_cast<double>(connections_open);
+}
+
+const char* to_string(close_reason reason) noexcept {
+  constexpr std::array<const char*, static_cast<std::size_t>(close_reason::count)> names{
+      "none",          "peer",         "reset",   "protocol",     "idle_timeout",
+      "frame_timeout", "send_timeout", "drained", "drain_timeout"};
+  return names[static_cast<std::size_t>(reason)];
+}
+
+struct frame_server::parts {
+  explicit parts(serve_options chosen)
+      : options(std::move(chosen)), source(parsed(options.listen)), bank(options) {
+    const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+    const loop_settings settings = settings_for(options);
+    for (unsigned left = options.loops != 0 ? options.loops : cores; left != 0; --left) {
+      loops.push_back(std::make_unique<event_loop>(settings, bank));
+      everyone.push_back(loops.back().get());
+    }
+  }
+
+  serve_options options;
+  listener source;
+  buffer_bank bank;
+  std::vector<std::unique_ptr<event_loop>> loops;
+  std::vector<event_loop*> everyone;
+  std::vector<std::thread> threads;
+};
+
+frame_server::frame_server(serve_options options)
+    : parts_(std::make_unique<parts>(std::move(options))) {}
+
+frame_server::~frame_server() {
+  if (!parts_->threads.empty()) {
+    request_stop();
+    request_stop();
+    join();
+  }
+}
+
+std::uint16_t frame_server::start() {
+  parts_->loops.front()->accept_from(parts_->source, parts_->everyone);
+  ::sigset_t all;
+  ::sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the threads that were there
+  for (event_loop* loop : parts_->everyone) {
+    parts_->threads.emplace_back([loop] { loop->run(); });
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return parts_->source.bound().port;
+}
+
+std::string frame_server::address() const { return parts_->source.bound().to_string(); }
+
+void frame_server::request_stop() noexcept {
+  for (event_loop* loop : parts_->everyone) {
+    loop->stop();
+  }
+}
+
+bool frame_server::running() const noexcept {
+  return std::any_of(parts_->everyone.begin(), parts_->everyone.end(),
+                     [](const event_loop* loop) { return !loop->ended(); });
+}
+
+void frame_server::join() {
+  for (std::thread& thread : parts_->threads) {
+    thread.join();
+  }
+  parts_->threads.clear();
+}
+
+server_stats frame_server::snapshot() const {
+  server_stats sum;
+  sum.buffers = parts_->options.buffers;
+  sum.loops = parts_->loops.size();
+  for (const event_loop* loop : parts_->everyone) {
+    add_loop(sum, *loop);
+  }
+  sum.heap_allocations_counted = heap_allocations_are_counted();
+  sum.classes = parts_->bank.class_stats();
+  const memory_use memory = memory_use_of_this_process();
+  sum.resident_bytes = memory.resident_bytes;
+  sum.private_dirty_bytes = memory.private_dirty_bytes;
+  return sum;
+}
+
+}  // namespace ringpool::tools

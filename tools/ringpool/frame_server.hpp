@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <ringpool/stats.hpp>
+#include <string>
+#include <vector>
+
+#include "connection.hpp"
+#include "serve_options.hpp"
+
+namespace ringpool::tools {
+
+/// What a server did so far. Exact while nothing is in flight.
+struct server_stats {
+  buffer_kind buffers = buffer_kind::pool;
+  std::uint64_t loops = 0;
+  std::uint64_t frames = 0;
+  std::uint64_t bytes = 0;  ///< of payload
+
+  std::uint64_t connections_open = 0;
+  std::uint64_t connections_idle = 0;  ///< with nothing in flight
+  std::uint64_t connections_accepted = 0;
+  std::uint64_t connections_turned_away = 0;  ///< no descriptor was left
+  std::uint64_t connections_refused = 0;      ///< no record or no kernel memory was left
+  std::array<std::uint64_t, static_cast<std::size_t>(close_reason::count)> closed_by{};
+  [[nodiscard]] std::uint64_t connections_closed() const noexcept;
+
+  std::uint64_t zero_length_errors = 0;
+  std::uint64_t negative_length_errors = 0;
+  std::uint64_t too_long_errors = 0;
+  std::uint64_t truncated_errors = 0;  ///< the peer closed inside a frame
+
+  std::uint64_t slowed_count = 0;   ///< times a connection was not read since its peer did not read
+  std::uint64_t starved_count = 0;  ///< times a connection found no buffer, retries included
+
+  std::vector<pool_stats> classes;  ///< empty with malloc
+  std::uint64_t buffers_in_use = 0;
+  std::uint64_t heap_allocations_on_data_path = 0;
+  bool heap_allocations_counted = true;  ///< false under some sanitizers: the above is too low
+  std::uint64_t table_bytes = 0;         ///< committed for connections, sessions and queues
+  std::uint64_t resident_bytes = 0;
+  std::uint64_t private_dirty_bytes = 0;
+  /// table_bytes an open connection; 0 with none.
+  [[nodiscard]] double bytes_per_connection() const noexcept;
+};
+
+/// Short name for reports and JSON: "idle_timeout".
+[[nodiscard]] const char* to_string(close_reason reason) noexcept;
+
+/// Echoes frames over TCP until it is stopped.
+///
+/// Invariant: connections_open = accepted - closed; buffers_in_use is 0 while every connection is
+///   idle.
+/// Progress: start() and stop() block: for the threads, and for the drain. snapshot() waits for
+///   nobody.
+/// Thread-safety: snapshot() and request_stop() from any thread, the rest from one.
+/// Cost: one thread a loop.
+class frame_server {
+ public:
+  explicit frame_server(serve_options options);  // throws std::system_error
+  ~frame_server();
+  frame_server(const frame_server&) = delete;
+  frame_server& operator=(const frame_server&) = delete;
+
+  /// Binds and serves; returns the port. Throws std::system_error.
+  std::uint16_t start();
+  /// Where it listens, ADDR:PORT; after start().
+  [[nodiscard]] std::string address() const;
+  /// Begins to drain; called again: to end at once. Does not wait.
+  void request_stop() noexcept;
+  /// True while a loop has not ended.
+  [[nodiscard]] bool running() const noexcept;
+  /// Waits until every loop has ended. After request_stop().
+  void join();
+  void stop() {
+    request_stop();
+    join();
+  }
+
+  [[nodiscard]] server_stats snapshot() const;
+
+ private:
+  struct parts;
+  std::unique_ptr<parts> parts_;
+};
+
+}  // namespace ringpool::tools

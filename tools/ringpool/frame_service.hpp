@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+//            recv                  decode                        flush (sendmsg)
+//   socket --------> scratch area --------> session: decoder ==> queue --------> socket
+//                    (64 KiB a loop)        (one payload buffer moves along, never copied)
+//
+// A connection with nothing in flight holds no session and no buffer. Input that was read and
+// could not be decoded (no buffer, or the queue is full) is parked: the loop has a second area to
+// go on with. While it is parked, other connections are read with MSG_PEEK and only the bytes that
+// were decoded are then taken from the socket, so that one parked area is always enough.
+//
+// Out of buffers cannot last: a half frame waits only for a larger size than it holds, so there is
+// no circle of waiters, and what is held by peers that do not send or read has deadlines.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "buffers.hpp"
+#include "connection.hpp"
+#include "slab.hpp"
+
+namespace ringpool::tools {
+
+/// Times in ticks of the loop; 0: no limit.
+struct service_limits {
+  std::uint32_t max_connections;
+  std::uint32_t max_frame_bytes;
+  std::size_t send_queue_bytes;
+  std::uint32_t send_ticks;
+  std::uint32_t frame_ticks;
+  std::uint32_t idle_ticks;
+};
+
+/// Written by the loop, read by anyone.
+struct service_counts {
+  tally frames;
+  tally bytes;  // of payload
+  tally accepted;
+  tally refused;  // no record or no memory in the kernel for it
+  tally slowed;
+  tally starved;
+  std::array<tally, static_cast<std::size_t>(close_reason::count)> closed;
+  std::array<tally, 4> protocol_errors;  // by frame_errc; [0]: the peer closed inside a frame
+};
+
+/// The connections of one loop and all that happens to them.
+///
+/// Invariant: open connections = adopted - closed; sessions in use = connections with something in
+///   flight; a connection above the high water mark, or without a buffer, is not read.
+/// Progress: no call waits. A call that serves one connection reads at most 64 KiB of it.
+/// Thread-safety: the loop's thread; counts and sums from any.
+/// Cost: a frame whole in one read: two system calls at most, shared with its neighbours.
+class frame_service {
+ public:
+  static constexpr std::size_t scratch_bytes = 65536;
+
+  frame_service(const service_limits& limits, buffer_bank& bank);  // throws std::system_error
+
+  /// Takes ownership of a connected non-blocking socket; closes it when it cannot be served.
+  void adopt(int fd, int epoll_fd) noexcept;
+
+  /// An event of epoll: edge-triggered, all kinds, registered by adopt() with its key.
+  void on_events(std::uint64_t key, std::uint32_t events) noexcept;
+
+  /// Serves every connection once that had more to read than one scratch area.
+  void serve_ready() noexcept;
+  /// Gives every connection that waits for a buffer a try, in the order they began to wait.
+  void serve_starved() noexcept;
+  /// The tick that what happens from now on is stamped with.
+  void set_tick(std::uint32_t tick) noexcept { tick_ = tick; }
+  /// Closes what is over its deadline; called once a tick. Looks at every session and at a quarter
+  /// of the table: a frame or send deadline is met within 2 ticks, an idle one within 6.
+  void check_deadlines() noexcept;
+  /// Gives memory back that the last burst needed.
+  void trim() noexcept;
+
+  /// Closes every connection as soon as nothing of it is in flight.
+  void begin_drain() noexcept;
+  /// Closes the rest.
+  void end_drain() noexcept;
+
+  [[nodiscard]] bool has_ready() const noexcept { return ready_.count != 0; }
+  [[nodiscard]] bool has_starved() const noexcept { return starved_.count != 0; }
+  [[nodiscard]] bool quiet() const noexcept {
+    return records_.end() == 0 && sessions_.end() == 0 && chunks_.end() == 0;
+  }
+
+  [[nodiscard]] std::uint64_t open_count() const noexcept { return open_.get(); }
+  [[nodiscard]] std::uint64_t active_count() const noexcept { return sessions_.in_use(); }
+  [[nodiscard]] std::size_t table_bytes() const noexcept;
+  [[nodiscard]] const service_counts& counts() const noexcept { return counts_; }
+  [[nodiscard]] const loop_buffers& buffers() const noexcept { return buffers_; }
+
+ private:
+  using scratch_area = std::array<std::byte, scratch_bytes>;
+
+  struct parked_input {
+    std::uint32_t slot = 0;
+    std::span<const std::byte> bytes;  // empty: nothing is parked
+  };
+
+  [[nodiscard]] bool register_socket(connection& peer, int epoll_fd) noexcept;
+  void serve(connection& peer) noexcept;
+  void settle(connection& peer) noexcept;
+  void close(connection& peer) noexcept;
+  void condemn(connection& peer, close_reason reason) noexcept;
+
+  [[nodiscard]] bool is_open(const connection* peer) const noexcept {
+    return peer != nullptr && peer->fd >= 0;
+  }
+  [[nodiscard]] bool may_read(const connection& peer) const noexcept;
+  void receive(connection& peer) noexcept;
+  void discard_peeked(connection& peer, std::size_t bytes) noexcept;
+  void receive_failed(connection& peer) noexcept;
+  void end_of_input(connection& peer) noexcept;
+  void park(const connection& peer, std::span<const std::byte> rest) noexcept;
+  [[nodiscard]] bool owns_parked(const connection& peer) const noexcept;
+
+  [[nodiscard]] std::size_t decode(connection& peer, std::span<const std::byte> input) noexcept;
+  void enqueue_frame(connection& peer) noexcept;
+  [[nodiscard]] bool has_queue_room(connection& peer) noexcept;
+  [[nodiscard]] bool sending_frees_buffers(connection& peer) noexcept;
+  void starve(connection& peer, std::size_t wanted_size) noexcept;
+  void reject(connection& peer) noexcept;
+  void send(connection& peer) noexcept;
+
+  [[nodiscard]] close_reason overdue(const connection& peer) const noexcept;
+  void close_overdue(connection* peer) noexcept;
+  void release_session(connection& peer) noexcept;
+
+  [[nodiscard]] std::uint32_t slot_of(const connection& peer) const noexcept {
+    return records_.index_of(peer);
+  }
+  void append(connection_list& list, connection& peer) noexcept;
+  [[nodiscard]] connection* take_first(connection_list& list) noexcept;
+
+  service_limits limits_;
+  loop_buffers buffers_;
+  slab<connection> records_;
+  slab<session> sessions_;
+  slab<send_chunk> chunks_;
+  std::unique_ptr<std::array<scratch_area, 2>> areas_;
+  scratch_area* scratch_;
+  scratch_area* spare_;
+  parked_input parked_;
+  connection_list ready_;
+  connection_list starved_;
+  service_counts counts_;
+  tally open_;
+  std::uint32_t tick_ = 0;
+  std::uint32_t next_generation_ = 1;
+  std::uint32_t idle_cursor_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace ringpool::tools

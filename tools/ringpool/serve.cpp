@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#include "serve.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ringpool/error.hpp>
+#include <string_view>
+#include <system_error>
+
+#include "descriptor.hpp"
+
+namespace ringpool::tools {
+namespace {
+
+constexpr int exit_failure = 1;
+constexpr int exit_bad_options = 2;
+
+void complain(std::string_view text) { fmt::print(stderr, "ringpool serve: {}\n", text); }
+
+bool write_all(int fd, std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ::ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno != EINTR) {
+      return false;
+    }
+    text.remove_prefix(static_cast<std::size_t>(written > 0 ? written : 0));
+  }
+  return true;
+}
+
+/// A reader sees the whole text or none of it.
+bool replace_file(const std::string& path, std::string_view text) {
+  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
+  bool done = false;
+  {
+    const descriptor file(
+        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    done = file && write_all(file.get(), text);
+  }
+  if (!done || ::rename(temporary.c_str(), path.c_str()) != 0) {
+    complain(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
+    ::unlink(temporary.c_str());
+    return false;
+  }
+  return true;
+}
+
+/// Blocked for all threads from here on, so that sigwaitinfo(2) gets them.
+::sigset_t block_signals() noexcept {
+  ::sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int number : {SIGINT, SIGTERM, SIGUSR1}) {
+    ::sigaddset(&signals, number);
+  }
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+void write_stats(const frame_server& server, const serve_options& options) {
+  if (!options.stats_file.empty()) {
+    replace_file(options.stats_file, to_json(server.snapshot()));
+  }
+}
+
+/// Until the first SIGINT or SIGTERM.
+void serve_signals(const ::sigset_t& signals, const frame_server& server,
+                   const serve_options& options) {
+  for (;;) {
+    const int number = ::sigwaitinfo(&signals, nullptr);
+    if (number == SIGUSR1) {
+      write_stats(server, options);
+    } else if (number > 0) {
+      return;
+    }
+  }
+}
+
+/// Waits for the loops; a further SIGINT or SIGTERM makes them end at once.
+void drain(const ::sigset_t& signals, frame_server& server, const serve_options& options) {
+  server.request_stop();
+  constexpr ::timespec look_again{0, 20'000'000};
+  while (server.running()) {
+    const int number = ::sigtimedwait(&signals, nullptr, &look_again);
+    if (number == SIGUSR1) {
+      write_stats(server, options);
+    } else if (number > 0) {
+      server.request_stop();
+    }
+  }
+  server.join();
+}
+
+std::string describe_buffers(const serve_options& options) {
+  if (options.buffers == buffer_kind::malloc) {
+    return "malloc";
+  }
+  std::string text = "pool";
+  for (const size_class& one : options.classes) {
+    text += fmt::format(" {}:{}", one.buffer_size, one.capacity);
+  }
+  return text;
+}
+
+void print_summary(const server_stats& stats) {
+  const std::uint64_t errors = stats.zero_length_errors + stats.negative_length_errors +
+                               stats.too_long_errors + stats.truncated_errors;
+  fmt::print(
+      "ringpool: served {} frames, {} bytes on {} connections; {} protocol errors; "
+      "{} buffers in use; {} heap allocations on the data path\n",
+      stats.frames, stats.bytes, stats.connections_accepted, errors, stats.buffers_in_use,
+      stats.heap_allocations_on_data_path);
+  std::fflush(stdout);
+}
+
+int serve_until_signal(const serve_options& options, const ::sigset_t& signals) {
+  frame_server server(options);
+  server.start();
+  fmt::print("ringpool: listening on {} with {} loops, buffers: {}\n", server.address(),
+             server.snapshot().loops, describe_buffers(options));
+  std::fflush(stdout);
+  if (!options.port_file.empty() && !replace_file(options.port_file, server.address() + "\n")) {
+    return exit_failure;
+  }
+  serve_signals(signals, server, options);
+  drain(signals, server, options);
+  write_stats(server, options);
+  print_summary(server.snapshot());
+  return 0;
+}
+
+}  // namespace
+
+int run_serve(const serve_options& options) {
+  if (const std::string fault = find_fault(options); !fault.empty()) {
+    complain(fault);
+    return exit_bad_options;
+  }
+  const ::sigset_t signals = block_signals();
+  try {
+    return serve_until_signal(options, signals);
+  } catch (const std::system_error& error) {
+    complain(error.what());
+    return error.code().category() == error_category() ? exit_bad_options : exit_failure;
+  }
+}
+
+}  // namespace ringpool::tools

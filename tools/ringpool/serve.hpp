@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+#include "frame_server.hpp"
+#include "serve_options.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace ringpool::tools {
+
+/// Adds `serve` and its options; they are written to `options` when the command line is parsed.
+void add_serve_command(CLI::App& app, serve_options& options);
+
+/// Serves until SIGINT or SIGTERM, then drains; a second signal ends it at once. SIGUSR1 writes the
+/// statistics file. Returns 0 after a shutdown, 1 when it cannot serve, 2 for bad options.
+[[nodiscard]] int run_serve(const serve_options& options);
+
+/// The statistics file: one JSON object.
+[[nodiscard]] std::string to_json(const server_stats& stats);
+
+}  // namespace ringpool::tools

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+#include "serve_options.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <string_view>
+
+#include "listener.hpp"
+#include "serve.hpp"
+
+namespace ringpool::tools {
+namespace {
+
+constexpr unsigned most_loops = 256;
+
+bool parse_number(std::string_view text, std::size_t& out) {
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && stop == text.data() + text.size();
+}
+
+size_class parse_class(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  size_class result{};
+  if (colon == std::string::npos ||
+      !parse_number(std::string_view(text).substr(0, colon), result.buffer_size) ||
+      !parse_number(std::string_view(text).substr(colon + 1), result.capacity)) {
+    throw CLI::ValidationError("--class", "'" + text + "' is not SIZE:COUNT, such as 1024:2048");
+  }
+  return result;
+}
+
+void parse_classes(const std::vector<std::string>& texts, std::vector<size_class>& out) {
+  out.clear();
+  for (const std::string& text : texts) {
+    out.push_back(parse_class(text));
+  }
+}
+
+void add_time(CLI::App& app, const std::string& name, std::chrono::milliseconds& value,
+              const std::string& meaning) {
+  app.add_option_function<double>(
+         name,
+         [&value](double seconds) {
+           value = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000.0 + 0.5));
+         },
+         meaning)
+      ->check(CLI::Range(0.0, 86400.0))
+      ->type_name("SECONDS")
+      ->default_str(fmt::format("{:g}", static_cast<double>(value.count()) / 1000.0));
+}
+
+void add_buffer_options(CLI::App& serve, serve_options& options) {
+  const std::map<std::string, buffer_kind> kinds{{"pool", buffer_kind::pool},
+                                                 {"malloc", buffer_kind::malloc}};
+  serve.add_option("--buffers", options.buffers, "Payloads live in ringpool's buffers or malloc's")
+      ->transform(CLI::CheckedTransformer(kinds))
+      ->type_name("pool|malloc")
+      ->default_str("pool");
+  serve
+      .add_option_function<std::vector<std::string>>(
+          "--class",
+          [&options](const std::vector<std::string>& texts) {
+            parse_classes(texts, options.classes);
+          },
+          "A size class, in bytes and buffers (a power of two); repeatable")
+      ->type_name("SIZE:COUNT")
+      ->default_str("64:8192 256:4096 1024:2048 4096:1024 16384:256");
+  const std::map<std::string, zeroing> modes{
+      {"none", zeroing::none}, {"used", zeroing::used}, {"all", zeroing::all}};
+  serve.add_option("--zero-on-free", options.zero_on_free, "What to zero in a buffer given back")
+      ->transform(CLI::CheckedTransformer(modes))
+      ->type_name("none|used|all")
+      ->default_str("none");
+  serve.add_flag("--hardened", options.hardened, "Catch more kinds of misuse, more slowly");
+  serve.add_option("--elastic", options.elastic_count, "Further buffers a class, made when needed")
+      ->type_name("COUNT")
+      ->capture_default_str();
+  serve
+      .add_option("--upstream-budget", options.upstream_budget_bytes,
+                  "Bytes the pool may take from the heap when all buffers are held")
+      ->type_name("BYTES")
+      ->capture_default_str();
+}
+
+void add_limit_options(CLI::App& serve, serve_options& options) {
+  serve.add_option("--max-frame", options.max_frame_bytes, "Largest payload accepted")
+      ->type_name("BYTES")
+      ->check(CLI::Range(1U, max_frame_limit_bytes))
+      ->capture_default_str();
+  serve
+      .add_option("--send-queue-bytes", options.send_queue_bytes,
+                  "Buffers one connection may hold for its peer to read, before it is not read")
+      ->type_name("BYTES")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 30))
+      ->capture_default_str();
+  add_time(serve, "--send-timeout", options.send_timeout,
+           "Close a connection whose peer reads nothing for this long; 0: never");
+  add_time(serve, "--frame-timeout", options.frame_timeout,
+           "Close a connection that does not complete a frame in this time; 0: never");
+  add_time(serve, "--idle-timeout", options.idle_timeout,
+           "Close a connection with nothing in flight for this long; 0: never");
+  add_time(serve, "--drain-timeout", options.drain_timeout,
+           "At shutdown, let frames in flight finish for this long");
+}
+
+/// Frames of every size up to the maximum must have somewhere to go.
+std::string find_class_fault(const serve_options& options) {
+  const auto largest = std::max_element(
+      options.classes.begin(), options.classes.end(),
+      [](const size_class& a, const size_class& b) { return a.buffer_size < b.buffer_size; });
+  if (options.upstream_budget_bytes == 0 && largest->buffer_size < options.max_frame_bytes) {
+    return fmt::format(
+        "--max-frame {} is above the largest --class, {} bytes: add a class of {} bytes or more, "
+        "lower --max-frame, or give an --upstream-budget",
+        options.max_frame_bytes, largest->buffer_size, options.max_frame_bytes);
+  }
+  if (options.upstream_budget_bytes != 0 && largest->buffer_size < options.max_frame_bytes &&
+      options.upstream_budget_bytes < options.max_frame_bytes) {
+    return fmt::format("--upstream-budget {} cannot hold one frame of --max-frame {}",
+                       options.upstream_budget_bytes, options.max_frame_bytes);
+  }
+  return {};
+}
+
+}  // namespace
+
+void add_serve_command(CLI::App& app, serve_options& options) {
+  CLI::App* const serve =
+      app.add_subcommand("serve", "Echo frames over TCP, until SIGINT or SIGTERM");
+  serve->add_option("--listen", options.listen, "Where to listen; port 0: any free one")
+      ->type_name("ADDR:PORT")
+      ->capture_default_str();
+  serve->add_option("--loops", options.loops, "Event loops, one thread each; 0: one a processor")
+      ->check(CLI::Range(0U, most_loops))
+      ->capture_default_str();
+  add_buffer_options(*serve, options);
+  add_limit_options(*serve, options);
+  serve->add_option("--port-file", options.port_file, "Write ADDR:PORT here once it is ready")
+      ->type_name("FILE");
+  serve
+      ->add_option("--stats-file", options.stats_file,
+                   "Write statistics here as JSON, at SIGUSR1 and at the end")
+      ->type_name("FILE");
+}
+
+std::string find_fault(const serve_options& options) {
+  endpoint where;
+  if (!endpoint::parse(options.listen, where)) {
+    return fmt::format(
+        "--listen '{}' is not a numeric ADDR:PORT, such as 127.0.0.1:9000 or [::1]:0",
+        options.listen);
+  }
+  if (options.buffers == buffer_kind::malloc) {
+    return {};
+  }
+  return options.classes.empty() ? "no --class was given" : find_class_fault(options);
+}
+
+}  // namespace ringpool::tools

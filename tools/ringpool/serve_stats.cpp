@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include <nlohmann/json.hpp>
+
+#include "serve.hpp"
+
+namespace ringpool::tools {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+json to_object(const pool_stats& stats) {
+  return {{"buffer_size", stats.buffer_size},
+          {"ring_size", stats.ring_size},
+          {"alloc_count", stats.alloc_count},
+          {"free_count", stats.free_count},
+          {"fallback_count", stats.fallback_count},
+          {"in_use", stats.in_use},
+          {"cached", stats.cached},
+          {"available", stats.available},
+          {"peak_in_use", stats.peak_in_use},
+          {"elastic_capacity", stats.elastic_capacity},
+          {"elastic_in_use", stats.elastic_in_use},
+          {"upstream_alloc_count", stats.upstream_alloc_count},
+          {"upstream_in_use_bytes", stats.upstream_in_use_bytes},
+          {"oversize_count", stats.oversize_count},
+          {"raid_count", stats.raid_count},
+          {"refusal_count", stats.refusal_count},
+          {"misuse_count", stats.misuse_count}};
+}
+
+json connections_of(const server_stats& stats) {
+  json closed_by = json::object();
+  for (std::size_t i = 1; i < stats.closed_by.size(); ++i) {
+    closed_by[to_string(static_cast<close_reason>(i))] = stats.closed_by[i];
+  }
+  return {{"open", stats.connections_open},
+          {"idle", stats.connections_idle},
+          {"accepted", stats.connections_accepted},
+          {"closed", stats.connections_closed()},
+          {"closed_by", closed_by},
+          {"turned_away", stats.connections_turned_away},
+          {"refused", stats.connections_refused},
+          {"slowed", stats.slowed_count},
+          {"starved", stats.starved_count}};
+}
+
+}  // namespace
+
+std::string to_json(const server_stats& stats) {
+  json classes = json::array();
+  for (const pool_stats& one : stats.classes) {
+    classes.push_back(to_object(one));
+  }
+  const json result{{"buffers", stats.buffers == buffer_kind::pool ? "pool" : "malloc"},
+                    {"loops", stats.loops},
+                    {"frames", stats.frames},
+                    {"bytes", stats.bytes},
+                    {"connections", connections_of(stats)},
+                    {"protocol_errors",
+                     {{"zero_length", stats.zero_length_errors},
+                      {"negative_length", stats.negative_length_errors},
+                      {"too_long", stats.too_long_errors},
+                      {"truncated", stats.truncated_errors}}},
+                    {"classes", classes},
+                    {"buffers_in_use", stats.buffers_in_use},
+                    {"heap_allocations_on_data_path", stats.heap_allocations_on_data_path},
+                    {"heap_allocations_counted", stats.heap_allocations_counted},
+                    {"table_bytes", stats.table_bytes},
+                    {"resident_bytes", stats.resident_bytes},
+                    {"private_dirty_bytes", stats.private_dirty_bytes},
+                    {"bytes_per_connection", stats.bytes_per_connection()}};
+  return result.dump(2) + "\n";
+}
+
+}  // namespace ringpool::tools

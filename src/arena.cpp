@@ -58,6 +58,12 @@ std::size_t huge_bytes_in(const std::byte* start, std::size_t bytes) {
   return std::min(total, bytes);
 }
 
+/// strerror(3) for several threads, without heap (glibc 2.32).
+const char* error_text(int error) {
+  const char* const text = ::strerrordesc_np(error);
+  return text != nullptr ? text : "unknown error";
+}
+
 detail::failure bind_to_node(std::byte* start, std::size_t bytes, int node) {
   unsigned long mask[16] = {};
   constexpr int bits = static_cast<int>(sizeof(unsigned long) * 8);
@@ -67,7 +73,7 @@ detail::failure bind_to_node(std::byte* start, std::size_t bytes, int node) {
   mask[node / bits] = 1UL << (node % bits);
   if (::syscall(SYS_mbind, start, bytes, MPOL_BIND, mask, sizeof mask * 8, 0U) != 0) {
     return detail::fail(errc::numa_failed, "numa_node %d cannot be used: %s", node,
-                        std::strerror(errno));
+                        error_text(errno));
   }
   return {};
 }
@@ -101,7 +107,7 @@ detail::failure arena::reserve(std::size_t bytes) {
     return detail::fail(errc::reservation_failed,
                         "cannot reserve %zu bytes of address space, for buffers and the caches of "
                         "%u threads a class (less capacity, or a higher RLIMIT_AS): %s",
-                        bytes, detail::max_thread_slots, std::strerror(overflows ? ENOMEM : errno));
+                        bytes, detail::max_thread_slots, error_text(overflows ? ENOMEM : errno));
   }
   mapping_ = mapping;
   mapping_bytes_ = with_slack;
@@ -115,7 +121,7 @@ detail::failure arena::reserve(std::size_t bytes) {
 detail::failure arena::commit(std::size_t offset, std::size_t bytes) {
   if (::mprotect(data_ + offset, bytes, PROT_READ | PROT_WRITE) != 0) {
     return detail::fail(errc::commit_failed, "cannot commit %zu bytes: %s", bytes,
-                        std::strerror(errno));
+                        error_text(errno));
   }
   // Sparse parts are touched in small places; prepare() asks for huge pages where they are wanted.
   ::madvise(data_ + offset, bytes, MADV_NOHUGEPAGE);
@@ -133,7 +139,7 @@ detail::failure arena::lay_pages(std::byte* start, std::size_t bytes, const memo
     }
     if (!map_over(start, bytes, MAP_NORESERVE)) {
       return detail::fail(errc::commit_failed, "cannot commit %zu bytes: %s", bytes,
-                          std::strerror(errno));
+                          error_text(errno));
     }
   }
   if (options.pages != huge_pages::none && ::madvise(start, bytes, MADV_HUGEPAGE) == 0) {
@@ -161,7 +167,7 @@ detail::failure arena::prepare(std::size_t offset, std::size_t bytes, const memo
     next_best.pages = huge_pages::transparent;
     if (!map_over(start, bytes, MAP_NORESERVE)) {
       return detail::fail(errc::commit_failed, "cannot commit %zu bytes: %s", bytes,
-                          std::strerror(errno));
+                          error_text(errno));
     }
     return prepare(offset, bytes, next_best, report);
   }
@@ -173,12 +179,12 @@ detail::failure arena::make_resident(std::byte* start, std::size_t bytes,
   const bool resident = options.prefault || options.lock || report.pages == huge_pages::reserved;
   if (resident && !populate(start, bytes)) {
     return detail::fail(errc::commit_failed, "cannot make %zu bytes resident: %s", bytes,
-                        std::strerror(errno));
+                        error_text(errno));
   }
   if (options.lock && ::mlock(start, bytes) != 0) {
     return detail::fail(errc::lock_failed,
                         "cannot lock %zu bytes (a higher RLIMIT_MEMLOCK is needed): %s", bytes,
-                        std::strerror(errno));
+                        error_text(errno));
   }
   report.resident_bytes += resident ? bytes : 0;
   report.locked_bytes += options.lock ? bytes : 0;

@@ -21,8 +21,8 @@ namespace {
 
 class category final : public std::error_category {
  public:
-  const char* name() const noexcept override { return "ringpool"; }
-  std::string message(int value) const override {
+  [[nodiscard]] const char* name() const noexcept override { return "ringpool"; }
+  [[nodiscard]] std::string message(int value) const override {
     switch (static_cast<errc>(value)) {
       case errc::invalid_size: return "buffer size must be 1 to 4294967168 bytes";
       case errc::invalid_capacity: return "capacity must be a power of two, 1 to 1073741824";
@@ -61,7 +61,7 @@ void print_and_abort(const misuse& what) noexcept {
   std::abort();
 }
 
-std::atomic<misuse_handler> handler{&print_and_abort};
+std::atomic<misuse_handler> current_handler{&print_and_abort};
 
 }  // namespace
 
@@ -87,10 +87,10 @@ const char* to_string(misuse_kind kind) noexcept {
   return "unknown misuse";
 }
 
-misuse_handler set_misuse_handler(misuse_handler next) noexcept {
+misuse_handler set_misuse_handler(misuse_handler handler) noexcept {
   // R1 -> A1 (report_misuse): what the caller prepared for its handler is there when it runs
   const misuse_handler last =
-      handler.exchange(next != nullptr ? next : &print_and_abort, detail::acq_rel);
+      current_handler.exchange(handler != nullptr ? handler : &print_and_abort, detail::acq_rel);
   return last == &print_and_abort ? nullptr : last;
 }
 
@@ -106,7 +106,7 @@ failure fail(errc code, const char* format, ...) noexcept {
 }
 
 void report_misuse(const misuse& what) noexcept {
-  handler.load(acquire)(what);  // A1 <- R1
+  current_handler.load(acquire)(what);  // A1 <- R1
 }
 
 void throw_failure(const failure& why) {

@@ -62,9 +62,8 @@ failure pool_layout::plan(std::size_t buffer_size, std::size_t capacity,
   const std::size_t with_canary = buffer_size + (options.hardened ? canary_bytes : 0);
   const std::size_t wide_stride = round_up(with_canary, cache_line_bytes);
   const std::size_t elastic = options.elastic_capacity;
-  const std::size_t most = most_region_bytes / wide_stride;
-  const bool fits = capacity <= most && elastic <= most;
-  if (!fits) {
+  static_assert(max_capacity <= std::size_t{1} << 30, "so that the products cannot overflow");
+  if (capacity * wide_stride > most_region_bytes || elastic * wide_stride > most_region_bytes) {
     return fail(errc::too_large,
                 "%zu + %zu buffers of %zu bytes: accepted are at most %zu bytes of each", capacity,
                 elastic, buffer_size, most_region_bytes);

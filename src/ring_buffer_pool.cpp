@@ -108,9 +108,15 @@ detail::failure ring_buffer_pool::place(const detail::pool_place& place) {
   report_.reserved_bytes = memory.size_bytes();
 
   detail::prepare_thread_slots();
+  lay_out(layout, memory.data() + place.metadata_offset, memory.data() + place.region_offset);
+  upstream_ = &place.upstream;
+  return {};
+}
+
+/// Points the parts at their places in committed, zeroed memory.
+void ring_buffer_pool::lay_out(const detail::pool_layout& layout, std::byte* metadata,
+                               std::byte* region) noexcept {
   const bool fenced = !options_.use_membarrier || !detail::membarrier_available();
-  std::byte* const metadata = memory.data() + place.metadata_offset;
-  std::byte* const region = memory.data() + place.region_offset;
   region_end_ = region + layout.ring_bytes + layout.elastic_bytes;
   states_ = reinterpret_cast<std::atomic<buffer_state>*>(metadata + layout.states_offset);
   map_ = detail::slot_map::make(reinterpret_cast<std::uintptr_t>(region), layout.stride);
@@ -129,10 +135,8 @@ detail::failure ring_buffer_pool::place(const detail::pool_place& place) {
   }
   histories_ =
       options_.hardened ? reinterpret_cast<history*>(metadata + layout.histories_offset) : nullptr;
-  upstream_ = &place.upstream;
   fast_size_ = options_.hardened ? 0 : buffer_size_;
   fast_slots_ = options_.hardened || options_.zero_on_free != zeroing::none ? 0 : capacity_;
-  return {};
 }
 
 ring_buffer_pool::~ring_buffer_pool() {

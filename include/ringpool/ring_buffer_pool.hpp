@@ -171,6 +171,7 @@ class alignas(contended_line_bytes) ring_buffer_pool {
                    std::nullptr_t /*unplaced*/) noexcept;
   [[nodiscard]] detail::failure build();
   [[nodiscard]] detail::failure place(const detail::pool_place& place);
+  void lay_out(const detail::pool_layout& layout, std::byte* metadata, std::byte* region) noexcept;
 
   [[nodiscard]] placement take(std::size_t size, source from) noexcept;
   [[nodiscard]] buffer handle(const placement& taken, std::size_t size) noexcept;

@@ -14,6 +14,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ringpool/ringpool.hpp"
@@ -133,10 +134,6 @@ class ratio_reporter : public benchmark::BenchmarkReporter {
     for (const Run& run : runs) {
       if (run.run_type == Run::RT_Iteration) {
         times_[run.run_name.function_name].push_back(run.GetAdjustedCPUTime());
-        if (order_.empty() ||
-            std::find(order_.begin(), order_.end(), run.run_name.function_name) == order_.end()) {
-          order_.push_back(run.run_name.function_name);
-        }
       }
     }
   }
@@ -144,10 +141,18 @@ class ratio_reporter : public benchmark::BenchmarkReporter {
   void Finalize() override {
     fmt::print("\n{:<46} {:>8} {:>8} {:>8}   {:>8}\n", "ns per pair", "median", "min", "max",
                "/ malloc");
-    for (const std::string& name : order_) {
-      std::vector<double>& times = times_[name];
+    std::vector<std::string> order;  // the workloads, and in each the fastest first
+    for (auto& [name, times] : times_) {
       std::sort(times.begin(), times.end());
-      const std::string workload = name.substr(0, name.find('/'));
+      order.push_back(name);
+    }
+    std::sort(order.begin(), order.end(), [this](const std::string& a, const std::string& b) {
+      return std::pair(workload_of(a), median(times_[a])) <
+             std::pair(workload_of(b), median(times_[b]));
+    });
+    for (const std::string& name : order) {
+      const std::vector<double>& times = times_[name];
+      const std::string workload = workload_of(name);
       fmt::print("{:<46} {:>8.2f} {:>8.2f} {:>8.2f}   {:>8.2f}\n", name, median(times),
                  times.front(), times.back(),
                  median(times) / median(times_[workload + "/glibc malloc"]));
@@ -155,6 +160,8 @@ class ratio_reporter : public benchmark::BenchmarkReporter {
   }
 
  private:
+  static std::string workload_of(const std::string& name) { return name.substr(0, name.find('/')); }
+
   static double median(std::vector<double> values) {
     if (values.empty()) {
       return 0;
@@ -165,7 +172,6 @@ class ratio_reporter : public benchmark::BenchmarkReporter {
   }
 
   std::map<std::string, std::vector<double>> times_;
-  std::vector<std::string> order_;
 };
 
 void pin_to_one_processor() {

@@ -72,7 +72,7 @@ detail::failure multi_size_ring_pool::build(std::span<const size_class> classes,
 /// | upstream's buckets | pools | size table | metadata of each class | regions |
 struct multi_size_ring_pool::plan {
   detail::pool_layout layouts[max_class_count];
-  std::size_t pools_offset = detail::buckets_bytes;
+  std::size_t pools_offset = 0;
   std::size_t table_offset = 0;
   std::size_t shared_bytes = 0;  // all before the classes' metadata
   std::size_t first_region = 0;
@@ -96,6 +96,7 @@ detail::failure multi_size_ring_pool::plan::make(std::span<const size_class> sor
     widest = std::max(widest, layout.region_bytes);
   }
   const std::size_t page = arena::page_bytes();
+  pools_offset = detail::round_up(detail::buckets_bytes, alignof(ring_buffer_pool));
   table_offset = detail::round_up(pools_offset + sorted.size() * sizeof(ring_buffer_pool), page);
   shared_bytes = detail::round_up(
       table_offset + size_class_table::entry_count(sorted.back().buffer_size), page);
@@ -154,7 +155,7 @@ ring_buffer_pool& multi_size_ring_pool::smallest_fit(std::size_t size) const noe
   if (size == 0 || size > max_size()) {
     return classes_[size == 0 ? 0 : class_count_ - 1];  // the largest sends it upstream
   }
-  std::size_t fit = table_.class_of(size);
+  std::size_t fit = table_.covers(size) ? table_.class_of(size) : 0;
   while (classes_[fit].buffer_size() < size) {
     ++fit;
   }

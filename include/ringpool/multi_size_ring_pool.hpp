@@ -97,6 +97,7 @@ class multi_size_ring_pool {
   RINGPOOL_COLD choice take_slow(std::size_t size, source from) noexcept;
   [[nodiscard]] ring_buffer_pool& smallest_fit(std::size_t size) const noexcept;
   [[nodiscard]] ring_buffer_pool& home_of(const void* pointer) const noexcept;
+  [[nodiscard]] std::size_t class_at(std::uintptr_t address) const noexcept;
 
   size_class_table table_;
   ring_buffer_pool* classes_ = nullptr;  // in the arena
@@ -147,13 +148,24 @@ inline buffer multi_size_ring_pool::try_alloc(std::size_t size) noexcept {
 }
 
 inline ring_buffer_pool& multi_size_ring_pool::home_of(const void* pointer) const noexcept {
-  const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(pointer) - first_region_;
-  const std::uintptr_t number = offset >> region_shift_;
+  const std::size_t number = class_at(reinterpret_cast<std::uintptr_t>(pointer));
   return classes_[number < class_count_ ? number : 0];  // class 0 knows foreign pointers too
 }
 
+/// class_count_ or more for addresses of no class.
+inline std::size_t multi_size_ring_pool::class_at(std::uintptr_t address) const noexcept {
+  return (address - first_region_) >> region_shift_;
+}
+
 inline void multi_size_ring_pool::deallocate(void* pointer) noexcept {
-  home_of(pointer).deallocate(pointer);
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+  if (const std::size_t number = class_at(address); number < class_count_) [[likely]] {
+    ring_buffer_pool& home = classes_[number];
+    if (home.give_fast(home.map_.number_at(address), address)) [[likely]] {
+      return;
+    }
+  }
+  home_of(pointer).give_slow(pointer, max_buffer_size);
 }
 
 }  // namespace ringpool

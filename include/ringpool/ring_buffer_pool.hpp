@@ -90,7 +90,7 @@ using buffer = basic_buffer<ring_buffer_pool>;
 /// Thread-safety: every member but construction and destruction, from any thread; all but upstream
 ///   calls from signal handlers too. A forked child may use the pool.
 /// Cost: hit: no read-modify-write; the pool's one hot line is shared and read only.
-class alignas(contended_line_bytes) ring_buffer_pool {
+class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to pool by a shift
  public:
   /// buffer_size: 1 .. max_buffer_size bytes. capacity: a power of two up to max_capacity.
   /// Throws std::system_error with a ringpool::errc, and a text of what was wrong and is accepted.

@@ -5,6 +5,7 @@
 option(RINGPOOL_WARNINGS "Compile ringpool's own sources with warnings" OFF)
 option(RINGPOOL_WARNINGS_AS_ERRORS "A warning in ringpool's own sources is an error" OFF)
 option(RINGPOOL_COVERAGE "Instrument ringpool's own targets for gcov" OFF)
+option(RINGPOOL_UNITY_BUILD "Compile sources of tests and command together: faster from scratch" OFF)
 set(RINGPOOL_SANITIZERS "" CACHE STRING "Sanitizers for ringpool's own targets, as in -fsanitize=")
 
 add_library(ringpool_dev_flags INTERFACE)

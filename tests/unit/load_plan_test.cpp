@@ -31,7 +31,7 @@ TEST(load_schedule, does_not_drift_over_a_day) {
   EXPECT_NEAR(static_cast<double>(schedule.due_ns(0, frames_a_day / 10)), 86'400e9, 1000.0);
 }
 
-std::string message_for(const char* text) {
+std::string listen_error(const char* text) {
   try {
     resolve_target(text);
   } catch (const std::invalid_argument& error) {
@@ -50,12 +50,12 @@ TEST(load_target, takes_both_families) {
 }
 
 TEST(load_target, refuses_what_is_no_address_and_says_why) {
-  EXPECT_NE(message_for("127.0.0.1").find("the port is missing"), std::string::npos);
-  EXPECT_NE(message_for(":80").find("the address is missing"), std::string::npos);
+  EXPECT_NE(listen_error("127.0.0.1").find("the port is missing"), std::string::npos);
+  EXPECT_NE(listen_error(":80").find("the address is missing"), std::string::npos);
   for (const char* const text :
        {"127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:80x", "127.0.0.1:-1"}) {
-    EXPECT_NE(message_for(text).find("1 to 65535"), std::string::npos) << text;
-    EXPECT_NE(message_for(text).find("accepted: ADDR:PORT"), std::string::npos) << text;
+    EXPECT_NE(listen_error(text).find("1 to 65535"), std::string::npos) << text;
+    EXPECT_NE(listen_error(text).find("accepted: ADDR:PORT"), std::string::npos) << text;
   }
 }
 

@@ -16,9 +16,9 @@ constexpr frame_stamp own{.run = 5, .sequence = 0, .connection = 3};
 
 std::vector<std::byte> payload_of(std::uint64_t sequence, std::uint32_t connection = own.connection,
                                   std::uint64_t run = own.run) {
-  const frame_stamp stamp{.run = run, .sequence = sequence, .connection = connection};
+  const frame_stamp sent{.run = run, .sequence = sequence, .connection = connection};
   std::vector<std::byte> payload(64);
-  write_payload(payload, stamp, frame_random(1, stamp));
+  write_payload(payload, sent, frame_random(1, sent));
   return payload;
 }
 

@@ -26,7 +26,7 @@ std::map<std::uint32_t, double> shares_of(const size_mix& mix, std::uint64_t pic
   return shares;
 }
 
-std::string message_for(const char* text) {
+std::string mix_error(const char* text) {
   try {
     parse(text);
   } catch (const std::invalid_argument& error) {
@@ -85,7 +85,7 @@ TEST(size_mix, other_texts_are_refused_with_what_is_accepted) {
   for (const char* const text :
        {"", "Game", "fixed", "fixed:", "fixed:x", "fixed:12x", "fixed:-5", "fixed:99999999999",
         "uniform:5", "uniform:200-100", "uniform:-", "uniform:24-", "uniform:a-b"}) {
-    const std::string message = message_for(text);
+    const std::string message = mix_error(text);
     EXPECT_NE(message.find('\'' + std::string(text) + '\''), std::string::npos) << message;
     EXPECT_NE(message.find("accepted: game, imix, uniform:A-B or fixed:N"), std::string::npos)
         << message;
@@ -95,7 +95,7 @@ TEST(size_mix, other_texts_are_refused_with_what_is_accepted) {
 TEST(size_mix, sizes_out_of_range_are_refused_with_the_range) {
   for (const char* const text :
        {"fixed:23", "fixed:0", "fixed:16385", "uniform:10-100", "uniform:100-20000"}) {
-    EXPECT_NE(message_for(text).find("accepted: 24 to 16384 bytes"), std::string::npos) << text;
+    EXPECT_NE(mix_error(text).find("accepted: 24 to 16384 bytes"), std::string::npos) << text;
   }
   EXPECT_THROW(size_mix::parse("game", smallest, 4095), std::invalid_argument);
 }

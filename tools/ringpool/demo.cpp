@@ -17,6 +17,7 @@
 #include "demo_report.hpp"
 #include "demo_server.hpp"
 #include "load.hpp"
+#include "load_options.hpp"
 #include "load_session.hpp"
 #include "stop_signal.hpp"
 
@@ -31,10 +32,6 @@ constexpr double rate_share = 0.25;  // of what the closed loop reached: well be
 constexpr std::uint64_t other_descriptors = 64;
 
 class interrupted {};
-
-std::chrono::nanoseconds to_nanoseconds(double seconds) {
-  return std::chrono::nanoseconds(static_cast<std::int64_t>(seconds * 1e9));
-}
 
 // The whole demo: servers, connections, rounds, in the order in which run() calls them.
 //

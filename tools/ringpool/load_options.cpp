@@ -26,10 +26,6 @@ constexpr std::uint32_t most_connections = 1'000'000;
                   text, why));
 }
 
-std::chrono::nanoseconds to_nanoseconds(double seconds) {
-  return std::chrono::nanoseconds(static_cast<std::int64_t>(seconds * 1e9));
-}
-
 // A CLI11 validator out of a parser that throws std::invalid_argument.
 template <class Parse>
 CLI::Validator accepts(const std::string& form, Parse parse) {

@@ -41,6 +41,11 @@ struct load_setup {
   std::chrono::nanoseconds connect_timeout{};
 };
 
+/// Options give seconds with a fraction.
+[[nodiscard]] inline std::chrono::nanoseconds to_nanoseconds(double seconds) {
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(seconds * 1e9));
+}
+
 /// One stretch of traffic. rate == 0: closed loop, each connection has `pipeline` frames
 /// outstanding. rate > 0: open loop, frame i is due at start + i / rate on connection i modulo the
 /// number of connections, whether or not the server keeps up.

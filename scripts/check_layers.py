@@ -17,7 +17,7 @@ from cxx_source import Finding, main, read_sources
 LAYERS = """
 L0  config  error  stats  detail/atomics  detail/backoff
 L1  arena | index_ring | size_classes
-    | detail/counters  detail/thread_slot  detail/asymmetric_fence  detail/slot_map  detail/fork_list
+    | detail/counters  detail/thread_slot  detail/asymmetric_fence  detail/slot_map  detail/fork_list  detail/gate_state
 L2  index_cache | buffer | shared_buffer | detail/upstream
 L3  ring_buffer_pool  pool_layout
 L4  multi_size_ring_pool

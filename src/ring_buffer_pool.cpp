@@ -175,8 +175,14 @@ auto ring_buffer_pool::take_slow(std::size_t size, source from) noexcept -> plac
       return found;
     }
   }
-  refusals_.fetch_add(1, detail::relaxed);
+  count_refusal();
   return {};
+}
+
+void ring_buffer_pool::count_refusal() noexcept {
+  if (!cache_.count_refusal()) {
+    refusals_.fetch_add(1, detail::relaxed);
+  }
 }
 
 auto ring_buffer_pool::take_elastic() noexcept -> placement {
@@ -211,8 +217,15 @@ auto ring_buffer_pool::hand_out(std::uint64_t number, std::uintptr_t address) no
 }
 
 std::size_t ring_buffer_pool::allocate_bulk(std::span<void*> out) noexcept {
-  std::uintptr_t addresses[index_cache::max_items];
   std::size_t filled = 0;
+  if (fast_size_ != 0) {
+    filled = cache_.try_pop_each(
+        out.size(), [&, map = map_, states = states_](std::size_t i, std::uintptr_t address) {
+          states[map.number_at(address)].store(buffer_state::held, detail::relaxed);
+          out[i] = reinterpret_cast<void*>(address);
+        });
+  }
+  std::uintptr_t addresses[index_cache::max_items];
   while (filled < out.size()) {
     const std::size_t wanted = std::min(out.size() - filled, std::size(addresses));
     const std::size_t got = cache_.pop_bulk(map_, {addresses, wanted});
@@ -220,7 +233,7 @@ std::size_t ring_buffer_pool::allocate_bulk(std::span<void*> out) noexcept {
       out[filled++] = hand_out(map_.number_at(addresses[i]), addresses[i]).data;
     }
     if (got < wanted) {
-      refusals_.fetch_add(1, detail::relaxed);
+      count_refusal();
       break;
     }
   }
@@ -241,6 +254,7 @@ void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept
     const bool first_try = fast_slots_ == 0;  // else the fast path has missed already
     if (take_back(number, data, used_bytes) && !(first_try && cache_.try_push(address))) {
       cache_.push(map_, address);
+      decay();
     }
   } else if (elastic_number < options_.elastic_capacity) {
     if (take_back(capacity_ + elastic_number, data, used_bytes)) {
@@ -248,13 +262,14 @@ void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept
     }
   } else {
     give_unknown(pointer);
+    decay();
   }
-  decay();
 }
 
 void ring_buffer_pool::give_elastic(std::uintptr_t address) noexcept {
   if (!elastic_cache_.try_push(address)) {
     elastic_cache_.push(elastic_map_, address);
+    decay();
   }
   if (!elastic_dirty_.load(detail::relaxed)) {  // relaxed: a hint to decay
     elastic_dirty_.store(true, detail::relaxed);
@@ -262,6 +277,21 @@ void ring_buffer_pool::give_elastic(std::uintptr_t address) noexcept {
 }
 
 void ring_buffer_pool::deallocate_bulk(std::span<void* const> pointers) noexcept {
+  const auto next_fast = [&, map = map_, states = states_, slots = fast_slots_](std::size_t i) {
+    const auto address = reinterpret_cast<std::uintptr_t>(pointers[i]);
+    const std::uint64_t number = map.number_at(address);
+    if (number >= slots || states[number].load(detail::relaxed) != buffer_state::held) {
+      return std::uintptr_t{0};
+    }
+    states[number].store(buffer_state::free, detail::relaxed);  // published by the push
+    return address;
+  };
+  if (fast_slots_ != 0) {
+    pointers = pointers.subspan(cache_.try_push_each(pointers.size(), next_fast));
+  }
+  if (pointers.empty()) {
+    return;
+  }
   std::uintptr_t addresses[index_cache::max_items];
   std::size_t count = 0;
   for (void* const pointer : pointers) {
@@ -467,7 +497,7 @@ pool_stats ring_buffer_pool::stats() const noexcept {
   now.upstream_alloc_count = upstream_allocs_.load(detail::relaxed);
   now.upstream_in_use_bytes = upstream_ == nullptr ? 0 : upstream_->in_use_bytes();
   now.oversize_count = oversize_.load(detail::relaxed);
-  now.refusal_count = refusals_.load(detail::relaxed);
+  now.refusal_count = ring.refusal_count + refusals_.load(detail::relaxed);
   now.misuse_count = misuses_.load(detail::relaxed);
 
   now.fallback_count = now.elastic_alloc_count + now.upstream_alloc_count;

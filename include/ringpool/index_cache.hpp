@@ -3,7 +3,7 @@
 
 //   thread slot      1          2          3               gate_: one word that all owners read
 //                +--------+ +--------+ +--------+          +------------------------------+
-//                | seq    | | seq    | | seq    |          | raiders | target | o f c | L  |
+//                | seq    | | seq    | | seq    |          | raiders | target | ofcp  | L  |
 //                | count  | | count  | | count  |          +------------------------------+
 //                | items  | | items  | | items  |            L: items a cache may hold on the
 //                |  ...   | |  ...   | |  ...   |               fast path, 0 while closed
@@ -27,6 +27,7 @@
 //   owner:  seq odd;   light_fence;  gate_        raider:  gate_ closed;  heavy_fence;  seq
 // Where membarrier is refused L stays 0, every call takes the slow path, and that path fences.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -34,6 +35,7 @@
 #include "ringpool/config.hpp"
 #include "ringpool/detail/asymmetric_fence.hpp"
 #include "ringpool/detail/counters.hpp"
+#include "ringpool/detail/gate_state.hpp"
 #include "ringpool/detail/slot_map.hpp"
 #include "ringpool/detail/thread_slot.hpp"
 #include "ringpool/index_ring.hpp"
@@ -41,33 +43,6 @@
 namespace ringpool {
 
 namespace detail {
-
-/// The gate: who may use the caches now. A value type; the pool holds one atomic word of it.
-struct gate_state {
-  std::uint16_t target = 0;   ///< items one cache may hold while open
-  bool open = true;           ///< closed: pressure, all calls use the ring
-  bool fenced = false;        ///< no membarrier: owners fence, on the slow path alone; for ever
-  bool clean = false;         ///< closed, and every cache was seen empty since
-  std::uint32_t raiders = 0;  ///< raids under way, each closes the gate
-
-  [[nodiscard]] std::uint16_t limit() const noexcept {
-    return open && raiders == 0 ? target : std::uint16_t{0};
-  }
-  [[nodiscard]] std::uint64_t pack() const noexcept {
-    return std::uint64_t{fenced ? std::uint16_t{0} : limit()} | std::uint64_t{target} << 16 |
-           std::uint64_t{open} << 32 | std::uint64_t{fenced} << 33 | std::uint64_t{clean} << 34 |
-           std::uint64_t{raiders} << 40;
-  }
-  [[nodiscard]] static gate_state unpack(std::uint64_t word) noexcept {
-    return {static_cast<std::uint16_t>(word >> 16), ((word >> 32) & 1) != 0,
-            ((word >> 33) & 1) != 0, ((word >> 34) & 1) != 0,
-            static_cast<std::uint32_t>(word >> 40)};
-  }
-  /// L, all that the fast path needs.
-  [[nodiscard]] static std::uint64_t fast_limit(std::uint64_t word) noexcept {
-    return static_cast<std::uint16_t>(word);
-  }
-};
 
 /// One thread slot's cache in one pool. Zeroed memory is a cache that nobody used yet.
 template <class Policy>
@@ -82,7 +57,8 @@ struct slot_cache {
   atomic<std::uint64_t> frees;          ///< taken in here
   atomic<std::uint64_t> direct_allocs;  ///< served to this slot by the ring or a raid
   atomic<std::uint64_t> direct_frees;   ///< taken in by the ring
-  std::uint64_t reserved[2];
+  atomic<std::uint64_t> refusals;       ///< counted by this slot
+  std::uint64_t reserved;
   atomic<std::uint64_t> items[item_count];  ///< addresses of free buffers, the hottest last
 };
 
@@ -115,6 +91,13 @@ class basic_index_cache {
   [[nodiscard]] bool try_pop(std::uintptr_t& item) noexcept;
   /// Fast path: false with nothing changed when the cache is full, closed or re-entered.
   [[nodiscard]] bool try_push(std::uintptr_t item) noexcept;
+  /// Fast path for many: take(i, item) for the hottest, at most `most`; returns how many.
+  template <class Take>
+  [[nodiscard]] std::size_t try_pop_each(std::size_t most, Take take) noexcept;
+  /// Fast path for many: next(i) is item i, or 0, which no item is, to stop; at most `most`, while
+  /// there is room.
+  template <class Next>
+  [[nodiscard]] std::size_t try_push_each(std::size_t most, Next next) noexcept;
 
   /// Own cache, ring, raid. False: refused (see Progress).
   [[nodiscard]] bool pop(const slot_map& map, std::uintptr_t& item) noexcept;
@@ -126,6 +109,9 @@ class basic_index_cache {
 
   /// Gives what the caches of idle owners hold to the ring.
   void drain(const slot_map& map) noexcept;
+
+  /// Counts a call that ended with nothing. False: no cache at hand; count it elsewhere.
+  bool count_refusal() noexcept;
 
   [[nodiscard]] detail::cache_totals totals() const noexcept;
   [[nodiscard]] std::uint64_t raid_count() const noexcept { return raids_.load(detail::relaxed); }
@@ -144,14 +130,20 @@ class basic_index_cache {
   struct visit {
     slot_cache* cache;  ///< nullptr: no cache, or re-entered
     std::uint64_t seq;
-    gate_state gate;
-    [[nodiscard]] std::size_t limit() const noexcept { return cache == nullptr ? 0 : gate.limit(); }
+    std::size_t limit;  ///< items that the cache may hold; 0: hands off
   };
 
   [[nodiscard]] slot_cache& own_cache() const noexcept;
   static void end_missed(slot_cache& cache, std::uint64_t seq, std::uint64_t level) noexcept;
+  [[nodiscard]] visit enter_fast() noexcept;
   [[nodiscard]] visit enter() noexcept;
-  void leave(const visit& now, bool served) noexcept;
+  static void leave(const visit& now, bool served) noexcept;
+  template <class Take>
+  [[nodiscard]] static std::size_t take_items(const visit& now, std::size_t most,
+                                              Take take) noexcept;
+  template <class Next>
+  [[nodiscard]] static std::size_t put_items(const visit& now, std::size_t most,
+                                             Next next) noexcept;
 
   [[nodiscard]] std::size_t take_own(std::span<std::uintptr_t> out) noexcept;
   [[nodiscard]] bool refill(const slot_map& map, std::uintptr_t& item) noexcept;
@@ -186,8 +178,10 @@ class basic_index_cache {
   gate_state change_gate(Change change) noexcept;
   [[nodiscard]] gate_state gate() const noexcept;
   void reopen_if_slack() noexcept;
+  void open_gate() noexcept;
   void retune() noexcept;
   [[nodiscard]] bool slack() const noexcept;
+  [[nodiscard]] bool surely_spent() const noexcept;
   [[nodiscard]] std::uint16_t fair_share() const noexcept;
 
   // The first two words belong to the pool's hot line: see ring_buffer_pool.
@@ -199,6 +193,7 @@ class basic_index_cache {
   atomic<std::uint32_t> top_slot_{0};    ///< highest slot that ever used these caches
   atomic<std::uint32_t> calm_moves_{0};  ///< bulk moves since the last raid
   atomic<std::uint64_t> raids_{0};
+  atomic<std::uint64_t> openings_{0};  ///< of the gate, counted before each
 };
 
 template <class Policy>
@@ -261,6 +256,100 @@ inline bool basic_index_cache<Policy>::try_push(std::uintptr_t item) noexcept {
   detail::add_single_writer(cache.frees, std::uint64_t{1});
   cache.seq.store(seq + 2, detail::release);  // R1 -> A1 (sweep, fingerprint, totals): level, items
   return true;
+}
+
+/// As enter, where the cache is in use already and membarrier does the fencing.
+template <class Policy>
+inline auto basic_index_cache<Policy>::enter_fast() noexcept -> visit {
+  slot_cache& cache = own_cache();
+  const std::uint64_t seq = cache.seq.load(detail::relaxed);  // own word
+  if ((seq & 1) != 0) {
+    return {nullptr, 0, 0};
+  }
+  cache.seq.store(seq + 1, detail::relaxed);  // ordered by the fence pair
+  Policy::light_fence();
+  const std::uint64_t limit = gate_state::fast_limit(gate_.load(detail::acquire));  // A2 <- R2
+  return {&cache, seq, cache.level.load(detail::relaxed) == 0 ? 0 : limit};
+}
+
+template <class Policy>
+inline void basic_index_cache<Policy>::leave(const visit& now, bool served) noexcept {
+  if (now.cache == nullptr) {
+    return;
+  }
+  if (served) {
+    // R1 -> A1 (sweep, fingerprint, totals): level, items
+    now.cache->seq.store(now.seq + 2, detail::release);
+  } else {
+    end_missed(*now.cache, now.seq, now.cache->level.load(detail::relaxed));
+  }
+}
+
+template <class Policy>
+inline bool basic_index_cache<Policy>::count_refusal() noexcept {
+  const visit now = enter_fast();  // for the mark: the count has one writer
+  const bool in_use = now.cache != nullptr && now.cache->level.load(detail::relaxed) != 0;
+  if (in_use) {  // or totals would not look here
+    detail::add_single_writer(now.cache->refusals, std::uint64_t{1});
+  }
+  leave(now, false);
+  return in_use;
+}
+
+template <class Policy>
+template <class Take>
+inline std::size_t basic_index_cache<Policy>::take_items(const visit& now, std::size_t most,
+                                                         Take take) noexcept {
+  if (now.limit == 0) {
+    return 0;
+  }
+  slot_cache& cache = *now.cache;
+  const std::uint64_t level = cache.level.load(detail::relaxed);
+  const std::size_t count = std::min<std::size_t>(most, level - 1);
+  for (std::size_t i = 0; i < count; ++i) {
+    take(i, cache.items[level - 2 - i].load(detail::relaxed));
+  }
+  cache.level.store(level - count, detail::relaxed);
+  detail::add_single_writer(cache.allocs, std::uint64_t{count});
+  return count;
+}
+
+template <class Policy>
+template <class Next>
+inline std::size_t basic_index_cache<Policy>::put_items(const visit& now, std::size_t most,
+                                                        Next next) noexcept {
+  if (now.limit == 0) {
+    return 0;
+  }
+  slot_cache& cache = *now.cache;
+  const std::uint64_t held = cache.level.load(detail::relaxed) - 1;
+  const std::size_t room = held < now.limit ? std::min<std::size_t>(most, now.limit - held) : 0;
+  std::size_t count = 0;
+  for (std::uintptr_t item = 0; count < room && (item = next(count)) != 0; ++count) {
+    cache.items[held + count].store(item, detail::relaxed);
+  }
+  Policy::light_fence();  // as in try_push
+  cache.level.store(held + count + 1, detail::relaxed);
+  detail::add_single_writer(cache.frees, std::uint64_t{count});
+  return count;
+}
+
+template <class Policy>
+template <class Take>
+inline std::size_t basic_index_cache<Policy>::try_pop_each(std::size_t most, Take take) noexcept {
+  const visit now = enter_fast();
+  const std::size_t count = take_items(now, most, take);
+  leave(now, count != 0);
+  return count;
+}
+
+template <class Policy>
+template <class Next>
+inline std::size_t basic_index_cache<Policy>::try_push_each(std::size_t most, Next next) noexcept {
+  const visit now = enter_fast();
+  const std::size_t count = put_items(now, most, next);
+  leave(now, count != 0);
+  return count;
 }
 
 namespace detail {

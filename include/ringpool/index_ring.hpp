@@ -75,6 +75,8 @@ class basic_index_ring {
   /// Gives indices back. Each must have come from a pop and must not be in the ring.
   void push_bulk(std::span<const slot_index> slots) noexcept;
 
+  /// True: at one moment during this call there was nothing to pop.
+  [[nodiscard]] bool empty() const noexcept;
   /// Free indices, those never taken included. A snapshot.
   [[nodiscard]] std::size_t available() const noexcept;
   /// Indices that were ever taken: the most that were out at once, since fresh ones come last.

@@ -180,6 +180,7 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   RINGPOOL_COLD placement take_slow(std::size_t size, source from) noexcept;
   RINGPOOL_COLD void give_slow(void* pointer, std::size_t used_bytes) noexcept;
 
+  void count_refusal() noexcept;
   [[nodiscard]] placement take_elastic() noexcept;
   [[nodiscard]] placement take_upstream(std::size_t size) noexcept;
   placement hand_out(std::uint64_t number, std::uintptr_t address) noexcept;

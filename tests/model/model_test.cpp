@@ -81,6 +81,51 @@ TEST(index_cache_model, two_raiders_share_what_is_there) {
   expect_sound<cached_pool>({2, {"af", "a", "a"}}, within(2, 0));
 }
 
+/// One thread takes a buffer, of which at any time one is free, while another opens the gate and
+/// moves what is free from the ring to a cache: as slot 2 it gives one back to the ring and one to
+/// its cache, as slot 3 it takes the two in the ring.
+class never_empty final : public program {
+ public:
+  never_empty() {
+    std::array<slot_index, 1> one{};
+    for (slot_index& slot : held_) {
+      require(pool_.take(one) == 1, "the set-up takes all");
+      slot = one[0];
+    }
+    require(pool_.take(one) == 0, "a raid that leaves the gate clean");
+    pool_.give({&held_[0], 1});
+  }
+  [[nodiscard]] unsigned thread_count() const override { return 2; }
+  void run_thread(unsigned number) override {
+    if (number == 0) {
+      expect_one();
+      return;
+    }
+    pool_.give({&held_[1], 1});
+    pool_.give({&held_[2], 1});
+    policy::slots[1] = 3;
+    expect_one();
+    expect_one();
+  }
+  void check_at_end(unsigned /*parked*/) override {}
+
+ private:
+  void expect_one() {
+    std::array<slot_index, 1> one{};
+    require(pool_.take(one) == 1, "refused although a buffer was free all the time");
+  }
+
+  cached_pool pool_{script_set{4, {}, 1, false, 2}};
+  std::array<slot_index, 4> held_{};
+};
+
+TEST(index_cache_model, a_refusal_without_a_raid_meets_the_opening_of_the_gate) {
+  const outcome found = explore([] { return std::make_unique<never_empty>(); }, within(2, 0));
+  EXPECT_EQ(found.violation, "") << "replay: " << found.choices;
+  expect_sound<cached_pool>({2, {"aaaff", "af", "a"}}, within(2, 0));
+  expect_sound<cached_pool>({2, {"aaaff", "afa"}}, within(3, 1));
+}
+
 TEST(index_cache_model, owners_fence_for_themselves_where_membarrier_is_refused) {
   expect_sound<cached_pool>({2, {"afaf", "aa"}, 1, true}, within(2, 1));
 }

@@ -247,7 +247,7 @@ class ring_pool {
   zeroed<model_ring> ring_;
 };
 
-/// The caches over the ring, as ring_buffer_pool uses them; items are numbers.
+/// The caches over the ring, as ring_buffer_pool uses them. No memory stands behind the addresses.
 class cached_pool {
  public:
   explicit cached_pool(const script_set& scripts)
@@ -267,12 +267,14 @@ class cached_pool {
     std::uintptr_t item = 0;
     if (out.size() == 1) {
       count = cache_.get()->try_pop(item) || cache_.get()->pop(map_, item) ? 1 : 0;
-      out[0] = slot_index{static_cast<std::uint32_t>(item)};
+      out[0] = slot_at(item);
     } else {
       std::array<std::uintptr_t, 2> items{};
-      count = cache_.get()->pop_bulk(map_, items);
+      count = cache_.get()->try_pop_each(
+          items.size(), [&](std::size_t i, std::uintptr_t popped) { items[i] = popped; });
+      count += cache_.get()->pop_bulk(map_, std::span(items).subspan(count));
       for (std::size_t i = 0; i < count; ++i) {
-        out[i] = slot_index{static_cast<std::uint32_t>(items[i])};
+        out[i] = slot_at(items[i]);
       }
     }
     return count;
@@ -281,10 +283,13 @@ class cached_pool {
   void give(std::span<const slot_index> slots) {
     std::array<std::uintptr_t, 2> items{};
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      items[i] = to_number(slots[i]);
+      items[i] = map_.address_of(to_number(slots[i]));
     }
     if (slots.size() != 1) {
-      cache_.get()->push_bulk(map_, {items.data(), slots.size()});
+      const std::span<const std::uintptr_t> given(items.data(), slots.size());
+      const std::size_t kept =
+          cache_.get()->try_push_each(given.size(), [&](std::size_t i) { return given[i]; });
+      cache_.get()->push_bulk(map_, given.subspan(kept));
     } else if (!cache_.get()->try_push(items[0])) {
       cache_.get()->push(map_, items[0]);
     }
@@ -301,7 +306,11 @@ class cached_pool {
   }
 
  private:
-  detail::slot_map map_{};  // the identity
+  [[nodiscard]] slot_index slot_at(std::uintptr_t item) const {
+    return slot_index{static_cast<std::uint32_t>(map_.number_at(item))};
+  }
+
+  detail::slot_map map_ = detail::slot_map::make(4096, 64);
   zeroed<model_cache::slot_cache> caches_;
   zeroed<model_ring::entry> entries_;
   zeroed<model_ring> ring_;

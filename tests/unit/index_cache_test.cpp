@@ -118,13 +118,19 @@ TEST(gate_state, survives_its_packing_in_every_combination) {
   for (const unsigned items : {0U, 1U, 64U, 184U, 65535U}) {
     const auto target = static_cast<std::uint16_t>(items);
     for (const std::uint32_t raiders : {0U, 1U, 2U, 16384U, (1U << 24) - 1}) {
-      for (unsigned flags = 0; flags < 8; ++flags) {
-        const gate_state one{target, (flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0, raiders};
+      for (unsigned flags = 0; flags < 16; ++flags) {
+        const gate_state one{.target = target,
+                             .open = (flags & 1) != 0,
+                             .fenced = (flags & 2) != 0,
+                             .clean = (flags & 4) != 0,
+                             .opening = (flags & 8) != 0,
+                             .raiders = raiders};
         const gate_state other = gate_state::unpack(one.pack());
         EXPECT_EQ(other.target, one.target);
         EXPECT_EQ(other.open, one.open);
         EXPECT_EQ(other.fenced, one.fenced);
         EXPECT_EQ(other.clean, one.clean);
+        EXPECT_EQ(other.opening, one.opening);
         EXPECT_EQ(other.raiders, one.raiders);
       }
     }
@@ -132,17 +138,26 @@ TEST(gate_state, survives_its_packing_in_every_combination) {
 }
 
 TEST(gate_state, limit_is_the_target_only_while_open_and_not_raided) {
-  EXPECT_EQ((gate_state{64, true, false, false, 0}).limit(), 64U);
-  EXPECT_EQ((gate_state{64, false, false, false, 0}).limit(), 0U);
-  EXPECT_EQ((gate_state{64, true, false, false, 1}).limit(), 0U);
-  EXPECT_EQ((gate_state{64, true, true, false, 0}).limit(), 64U) << "on the slow path";
+  EXPECT_EQ((gate_state{.target = 64, .open = true, .fenced = false, .raiders = 0}).limit(), 64U);
+  EXPECT_EQ((gate_state{.target = 64, .open = false, .fenced = false, .raiders = 0}).limit(), 0U);
+  EXPECT_EQ((gate_state{.target = 64, .open = true, .fenced = false, .raiders = 1}).limit(), 0U);
+  EXPECT_EQ((gate_state{.target = 64, .open = true, .fenced = true, .raiders = 0}).limit(), 64U)
+      << "on the slow path";
 }
 
 TEST(gate_state, the_fast_path_sees_a_limit_of_zero_wherever_it_must_not_go) {
-  EXPECT_EQ(gate_state::fast_limit(gate_state{64, true, false, false, 0}.pack()), 64U);
-  EXPECT_EQ(gate_state::fast_limit(gate_state{64, false, false, false, 0}.pack()), 0U);
-  EXPECT_EQ(gate_state::fast_limit(gate_state{64, true, false, false, 3}.pack()), 0U);
-  EXPECT_EQ(gate_state::fast_limit(gate_state{64, true, true, false, 0}.pack()), 0U);
+  EXPECT_EQ(gate_state::fast_limit(
+                gate_state{.target = 64, .open = true, .fenced = false, .raiders = 0}.pack()),
+            64U);
+  EXPECT_EQ(gate_state::fast_limit(
+                gate_state{.target = 64, .open = false, .fenced = false, .raiders = 0}.pack()),
+            0U);
+  EXPECT_EQ(gate_state::fast_limit(
+                gate_state{.target = 64, .open = true, .fenced = false, .raiders = 3}.pack()),
+            0U);
+  EXPECT_EQ(gate_state::fast_limit(
+                gate_state{.target = 64, .open = true, .fenced = true, .raiders = 0}.pack()),
+            0U);
 }
 
 TEST_F(index_cache_under_test, one_owner_gets_every_buffer_and_then_none) {

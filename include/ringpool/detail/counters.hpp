@@ -10,6 +10,7 @@ namespace ringpool::detail {
 struct cache_totals {
   std::uint64_t alloc_count = 0;
   std::uint64_t free_count = 0;
+  std::uint64_t refusal_count = 0;
   std::uint64_t cached = 0;  ///< a level
 };
 

@@ -41,6 +41,7 @@ void basic_index_cache<Policy>::after_fork(std::uint32_t own_slot) noexcept {
   change_gate([](gate_state& g) {
     g.raiders = 0;  // raids of threads that are no more; a handler that forks inside a raid is ours
     g.clean = false;
+    g.opening = false;
   });
 }
 
@@ -52,7 +53,7 @@ auto basic_index_cache<Policy>::enter() noexcept -> visit {
   slot_cache& cache = own_cache();
   const std::uint64_t seq = cache.seq.load(detail::relaxed);  // own word
   if (slot == 0 || (seq & 1) != 0) {
-    return {nullptr, 0, gate()};
+    return {nullptr, 0, 0};
   }
   if (cache.level.load(detail::relaxed) == 0) {
     // seq_cst: before the mark, so a raider whom the mark escapes looks at this slot
@@ -68,45 +69,27 @@ auto basic_index_cache<Policy>::enter() noexcept -> visit {
   } else {
     Policy::light_fence();
   }
-  visit now{&cache, seq, gate_state::unpack(gate_.load(detail::acquire))};  // A2 <- R2
-  if (now.gate.fenced && !fenced) {                                         // since just now
+  gate_state now = gate_state::unpack(gate_.load(detail::acquire));  // A2 <- R2
+  if (now.fenced && !fenced) {                                       // since just now
     Policy::full_fence();
-    now.gate = gate_state::unpack(gate_.load(detail::acquire));  // A2 <- R2
+    now = gate_state::unpack(gate_.load(detail::acquire));  // A2 <- R2
   }
   if (cache.level.load(detail::relaxed) == 0) {
     cache.level.store(1, detail::relaxed);
   }
-  return now;
-}
-
-template <class Policy>
-void basic_index_cache<Policy>::leave(const visit& now, bool served) noexcept {
-  if (now.cache != nullptr) {
-    // As end_missed: a call that kept items from raiders has ended, served or not.
-    const bool ended = served || now.cache->level.load(detail::relaxed) > 1;
-    // R1 -> A1 (sweep, fingerprint, totals): level, items
-    now.cache->seq.store(now.seq + (ended ? 2 : 0), detail::release);
-  }
+  return {&cache, seq, now.limit()};
 }
 
 template <class Policy>
 bool basic_index_cache<Policy>::pop(const slot_map& map, std::uintptr_t& item) noexcept {
-  return take_own({&item, 1}) == 1 || refill(map, item) || raid(map, item);
+  return !surely_spent() && (take_own({&item, 1}) == 1 || refill(map, item) || raid(map, item));
 }
 
 template <class Policy>
 std::size_t basic_index_cache<Policy>::take_own(std::span<std::uintptr_t> out) noexcept {
   const visit now = enter();
-  std::size_t count = 0;
-  if (now.limit() != 0) {
-    const std::uint64_t level = now.cache->level.load(detail::relaxed);
-    count = std::min<std::size_t>(out.size(), level - 1);
-    for (std::size_t i = 0; i < count; ++i) {
-      out[i] = now.cache->items[level - 2 - i].load(detail::relaxed);
-    }
-    now.cache->level.store(level - count, detail::relaxed);
-    detail::add_single_writer(now.cache->allocs, std::uint64_t{count});
-  }
+  const std::size_t count =
+      take_items(now, out.size(), [&](std::size_t i, std::uintptr_t item) { out[i] = item; });
   leave(now, count != 0);
   return count;
 }
@@ -136,9 +119,9 @@ std::size_t basic_index_cache<Policy>::stash(const slot_map& map,
                                              std::span<const slot_index> slots) noexcept {
   const visit now = enter();
   std::size_t count = 0;
-  if (now.limit() != 0) {
+  if (now.limit != 0) {
     const std::uint64_t level = now.cache->level.load(detail::relaxed);
-    const std::size_t room = now.limit() - std::min<std::size_t>(level - 1, now.limit());
+    const std::size_t room = now.limit - std::min<std::size_t>(level - 1, now.limit);
     count = std::min(room, slots.size());
     for (std::size_t i = 0; i < count; ++i) {
       now.cache->items[level - 1 + i].store(map.address_of(to_number(slots[count - 1 - i])),
@@ -184,22 +167,14 @@ std::size_t basic_index_cache<Policy>::put_own(const visit& now, const slot_map&
                                                std::span<const std::uintptr_t> items,
                                                std::span<slot_index> out,
                                                std::size_t& out_count) noexcept {
-  if (now.limit() == 0) {
+  if (now.limit == 0) {
     return 0;
   }
-  std::uint64_t held = now.cache->level.load(detail::relaxed) - 1;
-  if (held >= now.limit()) {
-    out_count = remove_coldest(*now.cache, map, held - now.limit() / 2U, out);
-    held -= out_count;
+  const std::uint64_t held = now.cache->level.load(detail::relaxed) - 1;
+  if (held >= now.limit) {
+    out_count = remove_coldest(*now.cache, map, held - now.limit / 2, out);
   }
-  const std::size_t kept = std::min<std::size_t>(items.size(), now.limit() - held);
-  for (std::size_t i = 0; i < kept; ++i) {
-    now.cache->items[held + i].store(items[i], detail::relaxed);
-  }
-  Policy::light_fence();  // as in try_push
-  now.cache->level.store(held + kept + 1, detail::relaxed);
-  detail::add_single_writer(now.cache->frees, std::uint64_t{kept});
-  return kept;
+  return put_items(now, items.size(), [&](std::size_t i) { return items[i]; });
 }
 
 template <class Policy>
@@ -265,6 +240,7 @@ detail::cache_totals basic_index_cache<Policy>::totals() const noexcept {
     sum.cached += level == 0 ? 0 : level - 1;
     sum.alloc_count +=
         cache.allocs.load(detail::relaxed) + cache.direct_allocs.load(detail::relaxed);
+    sum.refusal_count += cache.refusals.load(detail::relaxed);
     sum.free_count += cache.frees.load(detail::relaxed) + cache.direct_frees.load(detail::relaxed);
   }
   return sum;

@@ -133,15 +133,16 @@ auto basic_index_cache<Policy>::begin_raid() noexcept -> raid_start {
 /// A raid is a sign of pressure: caches shrink, and stay closed until the ring has slack again.
 template <class Policy>
 void basic_index_cache<Policy>::end_raid(bool clean, pressure why) noexcept {
-  const bool open = slack();
+  const bool stays_open = slack();
   change_gate([&](gate_state& g) {
     g.raiders -= g.raiders != 0 ? 1 : 0;  // 0: a handler forked inside this raid, see after_fork
     if (why == pressure::felt) {
       g.target = static_cast<std::uint16_t>((g.target + 1) / 2);
     }
-    g.open = open && g.raiders == 0;
-    g.clean = !g.open && (g.clean || clean);
+    g.open = g.open && stays_open;
+    g.clean = !g.open && !g.opening && (g.clean || clean);
   });
+  reopen_if_slack();
 }
 
 // ---- The gate -----------------------------------------------------------------------------------
@@ -180,13 +181,43 @@ bool basic_index_cache<Policy>::slack() const noexcept {
 template <class Policy>
 void basic_index_cache<Policy>::reopen_if_slack() noexcept {
   const gate_state now = gate();
-  if (now.open || now.raiders != 0 || !slack()) {
+  if (!now.open && !now.opening && now.raiders == 0 && slack()) {
+    open_gate();
+  }
+}
+
+/// In three steps, of one thread at a time, so that surely_spent sees the count change between any
+/// clean gate and the next item in a cache. A thread suspended between them keeps the caches
+/// closed: that costs the others speed.
+template <class Policy>
+void basic_index_cache<Policy>::open_gate() noexcept {
+  bool mine = false;
+  change_gate([&](gate_state& g) {
+    mine = !g.open && !g.opening && g.raiders == 0;
+    if (mine) {
+      g.opening = true;
+      g.clean = false;
+    }
+  });
+  if (!mine) {
     return;
   }
+  openings_.fetch_add(1, detail::seq_cst);  // seq_cst: after the gate was clean, before it is open
   change_gate([](gate_state& g) {
-    g.open = g.open || g.raiders == 0;
-    g.clean = g.clean && !g.open;
+    g.open = g.open || g.opening;  // not opening: a handler forked here, see after_fork
+    g.opening = false;
   });
+}
+
+/// True: at one moment during this call every item was held, or inside another's unfinished call.
+/// While the gate is clean all caches are empty, and if it was not opened between the look at it
+/// and the look at the ring, then at the moment of the latter.
+template <class Policy>
+bool basic_index_cache<Policy>::surely_spent() const noexcept {
+  // seq_cst, all four: in one order with the steps of open_gate and with the ring's counts
+  const std::uint64_t openings = openings_.load(detail::seq_cst);
+  return gate_state::unpack(gate_.load(detail::seq_cst)).clean && ring_->empty() &&
+         openings_.load(detail::seq_cst) == openings;
 }
 
 /// Caches together hold at most half of the pool. They shrink at once when threads come, and grow

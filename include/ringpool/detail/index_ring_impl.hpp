@@ -61,6 +61,12 @@ void basic_index_ring<Policy>::push_bulk(std::span<const slot_index> slots) noex
 }
 
 template <class Policy>
+bool basic_index_ring<Policy>::empty() const noexcept {
+  // seq_cst: fresh indices are spent, and stay so, before the look at the others
+  return fresh_.load(detail::seq_cst) == capacity_ && available_.load(detail::seq_cst) == 0;
+}
+
+template <class Policy>
 std::size_t basic_index_ring<Policy>::available() const noexcept {
   return available_.load(detail::relaxed) + (capacity_ - fresh_.load(detail::relaxed));
 }

@@ -121,7 +121,7 @@ def ctest(preset, *options):
     def run(log):
         report = LOGS / f"ctest-{preset}.xml"
         report.unlink(missing_ok=True)
-        prefix = fixed_addresses(log) if preset in ("asan", "tsan") else ()
+        prefix = fixed_addresses(log) if preset in ("asan", "tsan", "fuzz") else ()
         code = execute(log, *prefix, "ctest", "--preset", preset, "-j", JOBS,
                        "--output-junit", report, *options)
         if not report.exists():
@@ -169,17 +169,18 @@ STEPS = (
     Step("format", "clang-format 14", format_check),
     Step("build", "release: g++, -Werror", build("release"), quick=True),
     Step("test", "unit, property, model, stress, misuse, server, package", ctest("release"), quick=True),
-    Step("clang-build", "release: clang 14, -Werror; each header by itself",
-         build("clang", "ringpool_verify_interface_header_sets", "ringpool_stress_tests")),
     # Seeded bugs are found in the plain build, so their twins stay out of the builds below.
-    Step("asan-build", "AddressSanitizer, UndefinedBehaviorSanitizer; clang 14, -Werror",
-         build("asan", "ringpool_unit_tests", "ringpool_stress_tests", "ringpool_misuse_tests")),
+    Step("asan-build", "AddressSanitizer, UndefinedBehaviorSanitizer; clang 14, -Werror; each header",
+         build("asan", "ringpool_verify_interface_header_sets", "ringpool_unit_tests",
+               "ringpool_stress_tests", "ringpool_misuse_tests")),
     Step("asan-test", "unit, stress and misuse tests under them",
          ctest("asan", "-L", "unit|stress|misuse", "-E", "_twin")),
     Step("tsan-build", "ThreadSanitizer; clang 14, -Werror", build("tsan", "ringpool_stress_tests")),
     Step("tsan-test", "stress tests under it", ctest("tsan", "-L", "stress", "-E", "_twin")),
-    Step("tidy", "clang-tidy 14 on the library", tidy),
+    Step("fuzz", "each fuzz target on its corpus and 2 s more, and those with a seeded bug",
+         in_turn(build("fuzz"), ctest("fuzz"))),
     # What a change of the command, or a release, wants besides.
+    Step("tidy", "clang-tidy 14 on the library", tidy, more=True),
     Step("asan-all", "the command and everything else, and its tests, with AddressSanitizer",
          in_turn(build("asan"), ctest("asan", "-E", "_twin|server.demo")), more=True),
     Step("tsan-all", "likewise with ThreadSanitizer",

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+# The fuzz targets, for the preset `fuzz`: tests/fuzz/NAME.cpp with its corpus beside it. A test
+# replays the corpus and goes on for a few seconds; a twin with a seeded bug must fail in that time.
+
+include(CTest)
+set(RINGPOOL_FUZZ_SECONDS 2 CACHE STRING "Seconds for which a test runs each fuzz target")
+
+# ringpool_add_fuzz_target(NAME frame_decoder [TWIN "what it must say"]
+#                          [LIBRARIES ...])
+function(ringpool_add_fuzz_target)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TWIN" "LIBRARIES")
+  set(corpus ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${arg_NAME})
+  foreach(kind fuzz fuzz_twin)
+    if(kind STREQUAL "fuzz_twin" AND NOT arg_TWIN)
+      continue()
+    endif()
+    set(target ringpool_${kind}_${arg_NAME})
+    add_executable(${target} tests/fuzz/${arg_NAME}.cpp)
+    target_link_libraries(${target} PRIVATE ringpool::ringpool ${arg_LIBRARIES} ringpool_dev_flags)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+    set(found ${PROJECT_BINARY_DIR}/found/${kind}_${arg_NAME})
+    file(MAKE_DIRECTORY ${found})
+    add_test(NAME ${kind}.${arg_NAME}
+      COMMAND ${target} -seed=1 -timeout=20 -artifact_prefix=${found}/
+              -max_total_time=${RINGPOOL_FUZZ_SECONDS} ${found} ${corpus})
+    set_tests_properties(${kind}.${arg_NAME} PROPERTIES LABELS fuzz TIMEOUT 120)
+  endforeach()
+  if(arg_TWIN)
+    target_compile_definitions(ringpool_fuzz_twin_${arg_NAME} PRIVATE RINGPOOL_FUZZ_TWIN)
+    set_tests_properties(fuzz_twin.${arg_NAME} PROPERTIES PASS_REGULAR_EXPRESSION "${arg_TWIN}")
+  endif()
+endfunction()
+
+find_package(CLI11 CONFIG REQUIRED)
+find_package(fmt CONFIG REQUIRED)
+set(command_sources size_mix listener load_options serve_options progress report)
+list(TRANSFORM command_sources PREPEND tools/ringpool/)
+list(TRANSFORM command_sources APPEND .cpp)
+add_library(ringpool_fuzz_command STATIC ${command_sources})
+target_include_directories(ringpool_fuzz_command PUBLIC tools/ringpool)
+target_link_libraries(ringpool_fuzz_command
+  PUBLIC ringpool::ringpool CLI11::CLI11 fmt::fmt PRIVATE ringpool_dev_flags)
+
+ringpool_add_fuzz_target(NAME frame_decoder TWIN "the decoder and plain arithmetic differ")
+ringpool_add_fuzz_target(NAME pool_operations TWIN "the pool and its model differ")
+ringpool_add_fuzz_target(NAME parsers LIBRARIES ringpool_fuzz_command)
+ringpool_add_fuzz_target(NAME command_line LIBRARIES ringpool_fuzz_command)

@@ -3,10 +3,11 @@
 # replays the corpus and goes on for a few seconds; a twin with a seeded bug must fail in that time.
 
 include(CTest)
+find_package(CLI11 CONFIG REQUIRED)
+find_package(fmt CONFIG REQUIRED)
 set(RINGPOOL_FUZZ_SECONDS 2 CACHE STRING "Seconds for which a test runs each fuzz target")
 
-# ringpool_add_fuzz_target(NAME frame_decoder [TWIN "what it must say"]
-#                          [LIBRARIES ...])
+# ringpool_add_fuzz_target(NAME frame_decoder [TWIN "what it must say"] [LIBRARIES ...])
 function(ringpool_add_fuzz_target)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TWIN" "LIBRARIES")
   set(corpus ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${arg_NAME})
@@ -32,17 +33,26 @@ function(ringpool_add_fuzz_target)
   endif()
 endfunction()
 
-find_package(CLI11 CONFIG REQUIRED)
-find_package(fmt CONFIG REQUIRED)
-set(command_sources size_mix listener load_options serve_options progress report)
-list(TRANSFORM command_sources PREPEND tools/ringpool/)
-list(TRANSFORM command_sources APPEND .cpp)
-add_library(ringpool_fuzz_command STATIC ${command_sources})
-target_include_directories(ringpool_fuzz_command PUBLIC tools/ringpool)
-target_link_libraries(ringpool_fuzz_command
-  PUBLIC ringpool::ringpool CLI11::CLI11 fmt::fmt PRIVATE ringpool_dev_flags)
+foreach(library texts command)
+  add_library(ringpool_fuzz_${library} STATIC)
+  target_include_directories(ringpool_fuzz_${library} PUBLIC tools/ringpool)
+  target_link_libraries(ringpool_fuzz_${library}
+    PUBLIC ringpool::ringpool CLI11::CLI11 fmt::fmt PRIVATE ringpool_dev_flags)
+endforeach()
+target_sources(ringpool_fuzz_texts PRIVATE
+  tools/ringpool/size_mix.cpp tools/ringpool/listener.cpp tools/ringpool/load_target.cpp)
+target_sources(ringpool_fuzz_command PRIVATE
+  tools/ringpool/load_options.cpp tools/ringpool/serve_options.cpp tools/ringpool/progress.cpp
+  tools/ringpool/report.cpp)
+target_link_libraries(ringpool_fuzz_command PUBLIC ringpool_fuzz_texts)
 
 ringpool_add_fuzz_target(NAME frame_decoder TWIN "the decoder and plain arithmetic differ")
 ringpool_add_fuzz_target(NAME pool_operations TWIN "the pool and its model differ")
-ringpool_add_fuzz_target(NAME parsers LIBRARIES ringpool_fuzz_command)
+ringpool_add_fuzz_target(NAME parsers LIBRARIES ringpool_fuzz_texts)
 ringpool_add_fuzz_target(NAME command_line LIBRARIES ringpool_fuzz_command)
+
+add_custom_target(ringpool_fuzz_quick)  # all but the command line, which takes long to build
+add_dependencies(ringpool_fuzz_quick
+  ringpool_fuzz_frame_decoder ringpool_fuzz_twin_frame_decoder
+  ringpool_fuzz_pool_operations ringpool_fuzz_twin_pool_operations
+  ringpool_fuzz_parsers)

@@ -177,10 +177,11 @@ STEPS = (
          ctest("asan", "-L", "unit|stress|misuse", "-E", "_twin")),
     Step("tsan-build", "ThreadSanitizer; clang 14, -Werror", build("tsan", "ringpool_stress_tests")),
     Step("tsan-test", "stress tests under it", ctest("tsan", "-L", "stress", "-E", "_twin")),
-    Step("fuzz", "each fuzz target on its corpus and 2 s more, and those with a seeded bug",
-         in_turn(build("fuzz"), ctest("fuzz"))),
+    Step("fuzz", "fuzz targets on their corpora and 2 s more, and those with a seeded bug",
+         in_turn(build("fuzz", "ringpool_fuzz_quick"), ctest("fuzz", "-E", "command_line"))),
     # What a change of the command, or a release, wants besides.
     Step("tidy", "clang-tidy 14 on the library", tidy, more=True),
+    Step("fuzz-all", "likewise, the command line too", in_turn(build("fuzz"), ctest("fuzz")), more=True),
     Step("asan-all", "the command and everything else, and its tests, with AddressSanitizer",
          in_turn(build("asan"), ctest("asan", "-E", "_twin|server.demo")), more=True),
     Step("tsan-all", "likewise with ThreadSanitizer",

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "listener.hpp"
-#include "load_options.hpp"
+#include "load_target.hpp"
 #include "size_mix.hpp"
 
 namespace {

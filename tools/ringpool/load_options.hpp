@@ -5,11 +5,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
-
-#include <sys/socket.h>
 
 #include "load_frame.hpp"
+#include "load_target.hpp"
 #include "progress.hpp"
 #include "size_mix.hpp"
 
@@ -18,16 +16,6 @@ class App;
 }
 
 namespace ringpool::tools {
-
-struct load_target {
-  sockaddr_storage address{};
-  socklen_t length = 0;
-  std::string text;  ///< ADDR:PORT as it was given
-};
-
-/// "127.0.0.1:9000", "[::1]:9000" or "localhost:9000".
-/// Throws std::invalid_argument with a message that says what was given and what is accepted.
-load_target resolve_target(std::string_view text);
 
 /// What stays the same for all phases of a load.
 struct load_setup {

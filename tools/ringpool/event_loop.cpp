@@ -146,8 +146,8 @@ void event_loop::listen_for_connections(bool on) noexcept {
   ::epoll_event interest{};
   interest.events = on ? std::uint32_t{EPOLLIN} : 0;
   interest.data.u64 = listener_key;
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_->fd(), &interest);
-  listening_ = on;
+  const bool changed = ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_->fd(), &interest) == 0;
+  listening_ = on && changed;  // if not, the next tick tries again
 }
 
 void event_loop::place(int fd) noexcept {

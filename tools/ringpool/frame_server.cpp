@@ -155,8 +155,13 @@ std::uint16_t frame_server::start() {
   ::sigset_t before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the threads that were there
-  for (event_loop* loop : parts_->everyone) {
-    parts_->threads.emplace_back([loop] { loop->run(); });
+  try {
+    for (event_loop* loop : parts_->everyone) {
+      parts_->threads.emplace_back([loop] { loop->run(); });
+    }
+  } catch (const std::system_error& error) {
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw std::system_error(error.code(), "cannot start the thread of an event loop");
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return parts_->source.bound().port;

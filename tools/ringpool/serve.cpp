@@ -63,8 +63,13 @@ bool replace_file(const std::string& path, std::string_view text) {
 }
 
 void write_stats(const frame_server& server, const serve_options& options) {
-  if (!options.stats_file.empty()) {
+  if (options.stats_file.empty()) {
+    return;
+  }
+  try {
     replace_file(options.stats_file, to_json(server.snapshot()));
+  } catch (const std::exception& error) {  // a server goes on without
+    complain(fmt::format("cannot write {}: {}", options.stats_file, error.what()));
   }
 }
 

@@ -1,22 +1,92 @@
 # SPDX-License-Identifier: MIT
-# ringpool_bench. Left out, with a line that says so, where Google Benchmark or fmt is missing.
+# ringpool_bench: ringpool beside its peers. ringpool_bench_own: the same without those peers that
+# need a package, which is what the tests build. Both are left out, with a line that says so, where
+# CLI11, fmt or the JSON library is missing.
 
-file(GLOB ringpool_bench_sources CONFIGURE_DEPENDS bench/*.cpp)
-if(NOT ringpool_bench_sources)
-  return()
-endif()
-find_package(benchmark CONFIG QUIET)
+find_package(CLI11 CONFIG QUIET)
 find_package(fmt CONFIG QUIET)
-if(NOT benchmark_FOUND OR NOT fmt_FOUND)
-  message(STATUS "Google Benchmark or fmt not found: ringpool_bench is left out")
+find_package(nlohmann_json CONFIG QUIET)
+if(NOT CLI11_FOUND OR NOT fmt_FOUND OR NOT nlohmann_json_FOUND)
+  message(STATUS "CLI11, fmt or nlohmann-json not found: ringpool_bench is left out")
   return()
 endif()
 
-add_executable(ringpool_bench ${ringpool_bench_sources})
-target_link_libraries(ringpool_bench
-  PRIVATE ringpool::ringpool benchmark::benchmark fmt::fmt ringpool_dev_flags)
-set_target_properties(ringpool_bench PROPERTIES
+# ---- Contenders: those with a line `// needs HEADER` or `// needs LIBRARY.so.N` are peers.
+find_package(foonathan_memory CONFIG QUIET)
+find_package(PkgConfig QUIET)
+if(PkgConfig_FOUND)
+  pkg_check_modules(ringpool_dpdk QUIET IMPORTED_TARGET libdpdk-libs)
+endif()
+
+file(GLOB ringpool_bench_contenders CONFIGURE_DEPENDS bench/contenders/*.cpp)
+set(ringpool_bench_own "")
+set(ringpool_bench_peers "")
+set(ringpool_bench_missing "")
+foreach(file IN LISTS ringpool_bench_contenders)
+  file(STRINGS ${file} needs REGEX "^// needs ")
+  if(NOT needs)
+    list(APPEND ringpool_bench_own ${file})
+    continue()
+  endif()
+  string(REPLACE "// needs " "" needs "${needs}")
+  cmake_path(GET file STEM name)
+  if(NOT needs MATCHES "\\.so\\.")  # a library is looked for when the program runs
+    find_path(ringpool_${name}_include ${needs}
+              HINTS ${ringpool_dpdk_INCLUDE_DIRS} /usr/include/foonathan_memory)
+  endif()
+  if(needs MATCHES "\\.so\\." OR ringpool_${name}_include)
+    list(APPEND ringpool_bench_peers ${file})
+  else()
+    list(APPEND ringpool_bench_missing "${name} (no ${needs})")
+  endif()
+endforeach()
+
+# ---- What all of them share.
+file(GLOB ringpool_bench_sources CONFIGURE_DEPENDS bench/*.cpp bench/workloads/*.cpp)
+add_library(ringpool_bench_common OBJECT ${ringpool_bench_sources} ${ringpool_bench_own})
+target_include_directories(ringpool_bench_common PUBLIC ${PROJECT_SOURCE_DIR}/bench)
+target_link_libraries(ringpool_bench_common
+  PUBLIC ringpool::ringpool CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json ringpool_dev_flags)
+target_compile_definitions(ringpool_bench_common PRIVATE
+  RINGPOOL_BENCH_FOLDER="${PROJECT_SOURCE_DIR}/bench")
+set_target_properties(ringpool_bench_common PROPERTIES CXX_EXTENSIONS OFF)
+
+add_executable(ringpool_bench_own $<TARGET_OBJECTS:ringpool_bench_common>)
+target_link_libraries(ringpool_bench_own PRIVATE ringpool_bench_common)
+
+# ---- With the peers: built by `./run bench`, not by `all`.
+list(JOIN ringpool_bench_missing ", " ringpool_bench_missing)
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/bench_missing.cpp CONTENT [[
+#include "contender.hpp"
+static const bool said = *"@ringpool_bench_missing@" == 0 ||
+    (bench::leave_out("not built", "@ringpool_bench_missing@"), true);
+]])
+add_executable(ringpool_bench EXCLUDE_FROM_ALL
+  $<TARGET_OBJECTS:ringpool_bench_common> ${ringpool_bench_peers}
+  ${PROJECT_BINARY_DIR}/bench_missing.cpp)
+target_link_libraries(ringpool_bench PRIVATE ringpool_bench_common ${CMAKE_DL_LIBS})
+set_target_properties(ringpool_bench ringpool_bench_own PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
   CXX_EXTENSIONS OFF)
-add_test(NAME bench.smoke COMMAND ringpool_bench --smoke)
+if(ringpool_foonathan_memory_include)
+  target_link_libraries(ringpool_bench PRIVATE foonathan_memory)
+endif()
+if(ringpool_tbb_fixed_pool_include)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/bench/contenders/tbb_fixed_pool.cpp PROPERTIES
+    COMPILE_DEFINITIONS TBB_PREVIEW_MEMORY_POOL=1)
+  target_link_libraries(ringpool_bench PRIVATE tbbmalloc)
+endif()
+if(ringpool_dpdk_mempool_include)
+  # Its flags are for its own file alone: it wants another processor than the rest is built for.
+  set(ringpool_dpdk_options ${ringpool_dpdk_CFLAGS_OTHER})
+  foreach(folder IN LISTS ringpool_dpdk_INCLUDE_DIRS)
+    list(APPEND ringpool_dpdk_options -isystem ${folder})
+  endforeach()
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/bench/contenders/dpdk_mempool.cpp PROPERTIES
+    COMPILE_OPTIONS "${ringpool_dpdk_options}")
+  target_link_libraries(ringpool_bench PRIVATE rte_mempool rte_ring rte_eal)
+endif()
+
+add_test(NAME bench.smoke
+  COMMAND ringpool_bench_own --smoke --output ${PROJECT_BINARY_DIR}/bench_smoke)
 set_tests_properties(bench.smoke PROPERTIES LABELS bench TIMEOUT 120)

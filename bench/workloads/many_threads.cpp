@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+
+#include "workloads/many_threads.hpp"
+
+namespace bench {
+
+crew::crew(const effort& wanted, std::size_t count, const body& work) : members_(count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    threads_.emplace_back([this, &wanted, work, i] {
+      pin_this_thread(i % 2 == 0 ? wanted.first_cpu : wanted.second_cpu);
+      work(i, members_[i]);
+    });
+  }
+}
+
+double crew::measure(clock::duration warm_up, clock::duration span) {
+  std::this_thread::sleep_for(warm_up);
+  for (member& each : members_) {
+    each.counting.store(true, std::memory_order_relaxed);
+  }
+  const auto start = clock::now();
+  const std::uint64_t before = done();
+  std::this_thread::sleep_for(span);
+  const std::uint64_t after = done();
+  const double seconds = nanoseconds(clock::now() - start) / 1e9;
+  for (member& each : members_) {
+    each.counting.store(false, std::memory_order_relaxed);
+  }
+  return static_cast<double>(after - before) / seconds;
+}
+
+crew::~crew() {
+  for (member& each : members_) {
+    each.go_on.store(false, std::memory_order_relaxed);
+  }
+  for (std::thread& each : threads_) {
+    each.join();
+  }
+}
+
+std::uint64_t crew::done() const {
+  std::uint64_t sum = 0;
+  for (const member& each : members_) {
+    sum += each.done.load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
+}  // namespace bench

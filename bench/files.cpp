@@ -82,17 +82,22 @@ void write_file(const std::filesystem::path& path, const std::string& content) {
   }
 }
 
+/// Debian's own Python first: that is the one which Debian's matplotlib is for.
 std::string plot(const std::filesystem::path& folder) {
   std::string script = RINGPOOL_BENCH_FOLDER "/plot.py";
-  std::string python = "python3";
   std::string from = (folder / "last.json").string();
-  std::array<char*, 4> words{python.data(), script.data(), from.data(), nullptr};
-  pid_t child = 0;
-  int status = 1;
-  if (posix_spawnp(&child, "python3", nullptr, nullptr, words.data(), environ) == 0) {
-    (void)waitpid(child, &status, 0);
+  for (std::string python : {"/usr/bin/python3", "python3"}) {
+    std::array<char*, 4> words{python.data(), script.data(), from.data(), nullptr};
+    pid_t child = 0;
+    int status = 1;
+    if (posix_spawnp(&child, python.c_str(), nullptr, nullptr, words.data(), environ) == 0) {
+      (void)waitpid(child, &status, 0);
+    }
+    if (status == 0) {
+      return "";
+    }
   }
-  return status == 0 ? "" : "no plots: bench/plot.py needs python3-matplotlib\n";
+  return "no plots: bench/plot.py needs python3-matplotlib\n";
 }
 
 }  // namespace

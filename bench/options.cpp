@@ -58,7 +58,8 @@ parsed parse(int argc, char** argv) {
       app.add_option("--scale", what.wanted.scale, "of the time that each measurement takes")
           ->check(CLI::Range(0.001, 100.0))
           ->capture_default_str();
-  app.add_flag("--quick", quick, "within a minute: 7 rounds, shorter ones");
+  app.add_flag("--quick", quick,
+               "within a minute: 5 rounds, shorter, 2 where there are many threads");
   app.add_flag("--smoke", smoke, "seconds, for tests: everything runs, no figure means anything");
   app.add_flag("--no-plots", no_plots, "no SVG, no PNG");
   app.add_flag("--list", all.list, "workloads and contenders, and who is left out");
@@ -72,13 +73,15 @@ parsed parse(int argc, char** argv) {
     return all;
   }
   if ((quick || smoke) && repetitions->count() == 0) {
-    what.repetitions = smoke ? 1 : 7;
+    what.repetitions = smoke ? 1 : 5;
   }
   if ((quick || smoke) && scale->count() == 0) {
-    what.wanted.scale = smoke ? 0.01 : 0.12;
+    what.wanted.scale = smoke ? 0.01 : 0.1;
   }
   if (quick || smoke) {
-    what.wanted.births = smoke ? 100 : 1000;
+    what.wanted.births = smoke ? 100 : 500;
+    what.crowded_rounds = 2;
+    what.fresh_rounds = 1;
   }
   what.plots = !no_plots && !smoke;
   what.command = joined(argc, argv);

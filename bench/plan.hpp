@@ -12,7 +12,11 @@
 namespace bench {
 
 enum class better : bool { less, more };
-enum class process : bool { shared, fresh };
+enum class cost : std::uint8_t {
+  cheap,
+  crowded,  ///< many threads: a quick run has fewer rounds of it
+  fresh,    ///< in a process of its own, slow, and comes out alike each time: fewer rounds
+};
 
 struct workload_info {
   workload id;
@@ -20,8 +24,9 @@ struct workload_info {
   const char* title;  ///< of its table
   const char* unit;   ///< of the first column, the figure that is compared
   better side = better::less;
-  process where = process::shared;
+  cost price = cost::cheap;
   std::vector<const char*> columns{};  ///< of a sample, where it has more than one
+  std::vector<std::string> among{};    ///< its contenders; none: all
 };
 
 /// In the order of the tables.
@@ -31,7 +36,9 @@ struct workload_info {
 struct plan {
   std::vector<std::string> workload_filters;   ///< parts of keys; none: all
   std::vector<std::string> contender_filters;  ///< parts of names; none: all
-  std::size_t repetitions = 9;
+  std::size_t repetitions = 7;
+  std::size_t crowded_rounds = 1000;  ///< at most
+  std::size_t fresh_rounds = 2;       ///< at most
   effort wanted;
   unsigned seed = 1;    ///< of the order in which contenders take their turns
   std::string output;   ///< a folder; empty: bench/results of the tree

@@ -112,8 +112,10 @@ std::string tables(const plan& what, const machine& where, const results& all) {
   for (const auto& [name, value] : where) {
     put(to, "{:<10} {}\n", name, value);
   }
-  put(to, "medians of {} rounds; `ours / it` is the ratio of the medians; * is ringpool\n",
-      what.repetitions);
+  put(to, "rounds     {}; of many threads {}, in a fresh process {}; births: {} threads\n",
+      what.repetitions, std::min(what.repetitions, what.crowded_rounds),
+      std::min(what.repetitions, what.fresh_rounds), what.wanted.births);
+  put(to, "* is ringpool; `ours / it` is the ratio of the medians\n");
   for (const workload_info& which : workloads()) {
     put_workload(to, which, all);
   }

@@ -3,8 +3,6 @@
 #include "results.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <map>
 #include <set>
 
 namespace bench {
@@ -62,7 +60,7 @@ std::vector<std::string> results::ranked(workload what) const {
 std::optional<double> results::ratio(workload what, const std::string& ours,
                                      const std::string& theirs) const {
   if (what == workload::hand_off || what == workload::hand_off_touched) {
-    return ratio_within_a_state(what, ours, theirs);
+    return ratio_at_like_lines(what, ours, theirs);
   }
   const auto our = of(what, ours);
   const auto their = of(what, theirs);
@@ -70,37 +68,19 @@ std::optional<double> results::ratio(workload what, const std::string& ours,
                                            : std::nullopt;
 }
 
-std::optional<double> results::ratio_within_a_state(workload what, const std::string& ours,
-                                                    const std::string& theirs) const {
-  // Two states: above and below the geometric mean of the slowest and the fastest line, if those
-  // are apart. Of the states that both have been measured in, the one with more rounds.
-  double fastest = INFINITY;
-  double slowest = 0;
-  for (const record& one : records_) {
-    if (one.what == what) {
-      fastest = std::min(fastest, one.values[1]);
-      slowest = std::max(slowest, one.values[1]);
-    }
-  }
-  const double border = slowest > 1.4 * fastest ? std::sqrt(slowest * fastest) : INFINITY;
-  std::optional<double> found;
-  std::size_t most = 0;
-  for (const bool slow : {false, true}) {
-    std::map<bool, std::vector<double>> sides;
-    for (const bool us : {false, true}) {
-      for (const record* one : samples(what, us ? ours : theirs)) {
-        if ((one->values[1] > border) == slow) {
-          sides[us].push_back(one->values[0]);
-        }
+std::optional<double> results::ratio_at_like_lines(workload what, const std::string& ours,
+                                                   const std::string& theirs) const {
+  constexpr double like = 1.25;  // the states are a factor of two apart
+  std::vector<double> ratios;
+  for (const record* our : samples(what, ours)) {
+    for (const record* their : samples(what, theirs)) {
+      const double lines = our->values[1] / their->values[1];
+      if (lines < like && lines > 1 / like) {
+        ratios.push_back(our->values[0] / their->values[0]);
       }
     }
-    const std::size_t common = std::min(sides[false].size(), sides[true].size());
-    if (common > most) {
-      most = common;
-      found = median_of(sides[true]) / median_of(sides[false]);
-    }
   }
-  return found;
+  return ratios.empty() ? std::nullopt : std::optional(median_of(std::move(ratios)));
 }
 
 std::string ours_in(workload what) {

@@ -37,15 +37,15 @@ class results {
   /// Of one column of its samples; nothing where there is none.
   [[nodiscard]] std::optional<figure> of(workload what, const std::string& who,
                                          std::size_t column = 0) const;
-  /// Ours / theirs, of the medians. In a hand-off the medians are of the rounds in which the line
-  /// between the processors took alike long.
+  /// Ours / theirs, of the medians. Of a hand-off: the median over all pairs of rounds, ours and
+  /// theirs, in which the line between the processors took alike long.
   [[nodiscard]] std::optional<double> ratio(workload what, const std::string& ours,
                                             const std::string& theirs) const;
 
  private:
   [[nodiscard]] std::vector<const record*> samples(workload what, const std::string& who) const;
-  [[nodiscard]] std::optional<double> ratio_within_a_state(workload what, const std::string& ours,
-                                                           const std::string& theirs) const;
+  [[nodiscard]] std::optional<double> ratio_at_like_lines(workload what, const std::string& ours,
+                                                          const std::string& theirs) const;
 
   std::vector<record> records_;
 };

@@ -71,6 +71,13 @@ sample measure_in_fresh_process(const plan& what, const workload_info& which,
   return read_all(pipe_ends[0], child);
 }
 
+/// One line that is written over, where somebody looks on.
+void show_progress(const std::string& text) {
+  if (isatty(STDERR_FILENO) == 1) {
+    fmt::print(stderr, "\r{:<78}\r", text);
+  }
+}
+
 struct turn {
   const workload_info* which;
   const contender* who;
@@ -83,17 +90,24 @@ std::vector<turn> turns_of(const plan& what, const workload_info& which) {
     return all;
   }
   for (const contender& who : contenders()) {
-    if (who.find(which.id) != nullptr && matches(what.contender_filters, who.name)) {
+    const bool among =
+        which.among.empty() || std::count(which.among.begin(), which.among.end(), who.name) != 0;
+    if (among && who.find(which.id) != nullptr && matches(what.contender_filters, who.name)) {
       all.push_back({&which, &who});
     }
   }
   return all;
 }
 
+std::size_t rounds_of(const plan& what, const workload_info& which) {
+  return which.price == cost::crowded ? what.crowded_rounds
+         : which.price == cost::fresh ? what.fresh_rounds
+                                      : what.repetitions;
+}
+
 sample measure(const plan& what, const turn& one) {
-  return one.which->where == process::fresh
-             ? measure_in_fresh_process(what, *one.which, one.who->name)
-             : one.who->find(one.which->id)(what.wanted);
+  return one.which->price == cost::fresh ? measure_in_fresh_process(what, *one.which, one.who->name)
+                                         : one.who->find(one.which->id)(what.wanted);
 }
 
 }  // namespace
@@ -111,12 +125,11 @@ results run_rounds(const plan& what) {
     for (std::vector<turn>& group : groups) {
       std::shuffle(group.begin(), group.end(), random);
       for (const turn& one : group) {
-        if (failed.contains({one.which->id, one.who})) {
+        if (round >= rounds_of(what, *one.which) || failed.contains({one.which->id, one.who})) {
           continue;
         }
-        fmt::print(stderr, "\r{:<79}",
-                   fmt::format("round {} of {}: {}, {}", round + 1, what.repetitions,
-                               one.which->key, one.who->name));
+        show_progress(fmt::format("round {} of {}: {}, {}", round + 1, what.repetitions,
+                                  one.which->key, one.who->name));
         try {
           all.add({one.which->id, one.who->name, round, measure(what, one)});
         } catch (const std::exception& error) {
@@ -126,7 +139,7 @@ results run_rounds(const plan& what) {
       }
     }
   }
-  fmt::print(stderr, "\r{:<79}\r", "");
+  show_progress("");
   return all;
 }
 

@@ -11,7 +11,7 @@ if(NOT CLI11_FOUND OR NOT fmt_FOUND OR NOT nlohmann_json_FOUND)
   return()
 endif()
 
-# ---- Contenders: those with a line `// needs HEADER` or `// needs LIBRARY.so.N` are peers.
+# ---- Contenders: those with a line `// needs HEADER` or `// needs LIBRARY.so` are peers.
 find_package(foonathan_memory CONFIG QUIET)
 find_package(PkgConfig QUIET)
 if(PkgConfig_FOUND)
@@ -30,11 +30,11 @@ foreach(file IN LISTS ringpool_bench_contenders)
   endif()
   string(REPLACE "// needs " "" needs "${needs}")
   cmake_path(GET file STEM name)
-  if(NOT needs MATCHES "\\.so\\.")  # a library is looked for when the program runs
+  if(NOT needs MATCHES "\\.so")  # a library is looked for when the program runs
     find_path(ringpool_${name}_include ${needs}
               HINTS ${ringpool_dpdk_INCLUDE_DIRS} /usr/include/foonathan_memory)
   endif()
-  if(needs MATCHES "\\.so\\." OR ringpool_${name}_include)
+  if(needs MATCHES "\\.so" OR ringpool_${name}_include)
     list(APPEND ringpool_bench_peers ${file})
   else()
     list(APPEND ringpool_bench_missing "${name} (no ${needs})")
@@ -67,6 +67,7 @@ add_executable(ringpool_bench EXCLUDE_FROM_ALL
 target_link_libraries(ringpool_bench PRIVATE ringpool_bench_common ${CMAKE_DL_LIBS})
 set_target_properties(ringpool_bench ringpool_bench_own PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  BUILD_RPATH ${PROJECT_BINARY_DIR}
   CXX_EXTENSIONS OFF)
 if(ringpool_foonathan_memory_include)
   target_link_libraries(ringpool_bench PRIVATE foonathan_memory)
@@ -87,6 +88,49 @@ if(ringpool_dpdk_mempool_include)
   target_link_libraries(ringpool_bench PRIVATE rte_mempool rte_ring rte_eal)
 endif()
 
+# ---- ringpool as a shared library, and a plug-in that uses it.
+add_library(ringpool_bench_shared SHARED EXCLUDE_FROM_ALL ${ringpool_sources})
+target_include_directories(ringpool_bench_shared
+  PUBLIC ${PROJECT_SOURCE_DIR}/include PRIVATE ${PROJECT_SOURCE_DIR}/src)
+target_link_libraries(ringpool_bench_shared PUBLIC Threads::Threads PRIVATE ringpool_dev_flags)
+add_library(ringpool_bench_consumer MODULE EXCLUDE_FROM_ALL bench/shared/consumer.cpp)
+target_link_libraries(ringpool_bench_consumer PRIVATE ringpool_bench_shared ringpool_dev_flags)
+set_target_properties(ringpool_bench_shared ringpool_bench_consumer PROPERTIES
+  LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  CXX_EXTENSIONS OFF)
+target_compile_features(ringpool_bench_shared PUBLIC cxx_std_20)
+add_dependencies(ringpool_bench ringpool_bench_consumer)
+
+# ---- Tests.
 add_test(NAME bench.smoke
   COMMAND ringpool_bench_own --smoke --output ${PROJECT_BINARY_DIR}/bench_smoke)
 set_tests_properties(bench.smoke PROPERTIES LABELS bench TIMEOUT 120)
+
+# ---- Instructions, where valgrind is, and in the builds that the budget is for.
+find_program(ringpool_valgrind valgrind)
+find_path(ringpool_callgrind_include valgrind/callgrind.h)
+if(NOT ringpool_valgrind OR NOT ringpool_callgrind_include OR NOT CMAKE_BUILD_TYPE STREQUAL "Release"
+   OR RINGPOOL_SANITIZERS OR RINGPOOL_COVERAGE)
+  return()
+endif()
+find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
+add_executable(ringpool_bench_paths bench/paths/main.cpp)
+target_link_libraries(ringpool_bench_paths PRIVATE ringpool::ringpool ringpool_dev_flags)
+set_target_properties(ringpool_bench_paths PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  CXX_EXTENSIONS OFF)
+string(REGEX MATCH "^[0-9]+" ringpool_compiler_major ${CMAKE_CXX_COMPILER_VERSION})
+set(ringpool_budget_build
+  "${CMAKE_CXX_COMPILER_ID} ${ringpool_compiler_major} ${CMAKE_SYSTEM_PROCESSOR}")
+foreach(action check twin)
+  add_test(NAME bench.instructions_${action}
+    COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/bench/instruction_budget.py ${action}
+            $<TARGET_FILE:ringpool_bench_paths> ${ringpool_budget_build})
+  set_tests_properties(bench.instructions_${action} PROPERTIES
+    LABELS bench TIMEOUT 120 SKIP_RETURN_CODE 77)
+endforeach()
+# What the paths take now becomes the budget.
+add_custom_target(instruction_budget
+  COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/bench/instruction_budget.py update
+          $<TARGET_FILE:ringpool_bench_paths> ${ringpool_budget_build}
+  VERBATIM)

@@ -15,5 +15,8 @@ class glibc_malloc {
 };
 
 const bool added = bench::add<glibc_malloc>();
+// What a pool's upstream is made of.
+const auto upstream = bench::row(glibc_malloc::about)[bench::workload::upstream] =
+    bench::hot_pair<glibc_malloc>;
 
 }  // namespace

@@ -8,9 +8,13 @@ crew::crew(const effort& wanted, std::size_t count, const body& work) : members_
   for (std::size_t i = 0; i < count; ++i) {
     threads_.emplace_back([this, &wanted, work, i] {
       pin_this_thread(i % 2 == 0 ? wanted.first_cpu : wanted.second_cpu);
+      open_.wait(false, std::memory_order_acquire);
       work(i, members_[i]);
     });
   }
+  // Only now: else each new thread would wait its turn behind those that already work.
+  open_.store(true, std::memory_order_release);
+  open_.notify_all();
 }
 
 double crew::measure(clock::duration warm_up, clock::duration span) {

@@ -45,6 +45,7 @@ class crew {
   [[nodiscard]] std::uint64_t done() const;
 
   std::vector<member> members_;
+  std::atomic<bool> open_{false};
   std::vector<std::thread> threads_;
 };
 

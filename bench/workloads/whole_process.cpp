@@ -25,6 +25,7 @@ namespace {
 
 struct generation {
   const std::function<void()>& work;
+  const std::size_t size;
   std::atomic<std::size_t> arrived{0};
   std::atomic<bool> released{false};
 };
@@ -32,8 +33,9 @@ struct generation {
 void* live(void* argument) {
   auto& mine = *static_cast<generation*>(argument);
   mine.work();
-  mine.arrived.fetch_add(1, std::memory_order_release);
-  mine.arrived.notify_one();
+  if (mine.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == mine.size) {
+    mine.arrived.notify_one();
+  }
   mine.released.wait(false, std::memory_order_acquire);
   return nullptr;
 }
@@ -41,7 +43,7 @@ void* live(void* argument) {
 }  // namespace
 
 birth_cost all_alive(std::size_t count, const std::function<void()>& work) {
-  generation mine{.work = work};
+  generation mine{.work = work, .size = count};
   std::vector<pthread_t> threads(count);
   pthread_attr_t small{};
   pthread_attr_init(&small);
@@ -52,7 +54,8 @@ birth_cost all_alive(std::size_t count, const std::function<void()>& work) {
   while (born < count && pthread_create(&threads[born], &small, live, &mine) == 0) {
     ++born;
   }
-  for (std::size_t seen = mine.arrived.load(); seen != born; seen = mine.arrived.load()) {
+  for (std::size_t seen = mine.arrived.load(); born == count && seen != count;
+       seen = mine.arrived.load()) {
     mine.arrived.wait(seen);
   }
   const double spent = nanoseconds(clock::now() - start);

@@ -72,7 +72,7 @@ struct effort {
   unsigned second_cpu = 0;  ///< the same where the process may use one processor
 };
 
-/// One measurement: a value for each column of its workload.
+/// One measurement: a value for each column of its workload; none: it came to no end.
 using sample = std::vector<double>;
 using measurement = sample (*)(const effort&);
 

@@ -52,7 +52,7 @@ int run(const bench::parsed& asked) {
   const std::string text = bench::tables(asked.what, where, all);
   fmt::print("{}", text);
   fmt::print("{}", bench::write_files(asked.what, where, all, text));
-  return 0;
+  return all.failures() == 0 ? 0 : 1;
 }
 
 }  // namespace

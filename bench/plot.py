@@ -14,10 +14,12 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402  the backend is chosen first
-from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: E402
 
 OURS, FLOOR, PEER, INK, FAINT = "#d1495b", "#5c8a8a", "#b9c2cb", "#22303c", "#dfe4e8"
 PANELS = ("hot-pair", "held-random", "mixed-sizes", "bulk-32", "hand-off", "threads-64")
+# The peers' lines in the picture of the tail, by rising p99.99.
+LINES = ("#3d5a80", "#6a9fb5", "#5c8a8a", "#7f9c3b", "#e0a33e", "#8d6a9f", "#a0522d", "#777777")
 TAIL = ("ringpool", "empty loop", "DPDK + cache", "gperftools", "jemalloc", "mimalloc", "glibc malloc",
         "boost::lockfree::stack", "mutex and vector")
 # Variants of one contender that would only lengthen a picture; the tables have them all.
@@ -39,6 +41,12 @@ def ours_in(workload):
     return "ringpool, sizes" if workload == "mixed-sizes" else "ringpool"
 
 
+def middle_half(row):
+    """First and third quartile of its rounds; one round that was disturbed does not show."""
+    ordered = sorted(sample[0] for sample in row["samples"])
+    return max(ordered[len(ordered) // 4], 1e-3), ordered[-1 - len(ordered) // 4]
+
+
 def draw_panel(axes, workload, ours):
     """Bars on a log scale, the best on top, each with its median and the span of its rounds."""
     key, mine = workload["workload"], ours_in(workload["workload"])
@@ -49,20 +57,23 @@ def draw_panel(axes, workload, ours):
     medians = [row["median"] for row in rows]
     colours = [OURS if name == mine else FLOOR if name == "thread-local vector" else PEER for name in names]
     axes.set_xscale("log")
-    least, most = min(row["min"] for row in rows), max(row["max"] for row in rows)
-    axes.set_xlim(max(least, 1e-3) / 1.6, most * 3.2)
+    spans = [middle_half(row) for row in rows]
+    base = next((row["median"] for row in workload["contenders"]
+                 if row["contender"] == "empty loop" and key == "hand-off"), None)
+    least = min([*medians, *([base] if base else [])])
+    axes.set_xlim(least / 1.6, max(most for _, most in spans) * 3.2)
     axes.barh(names, medians, color=colours, height=0.72, zorder=2)
-    axes.hlines(names, [max(row["min"], 1e-3) for row in rows], [row["max"] for row in rows],
+    axes.hlines(names, [low for low, _ in spans], [high for _, high in spans],
                 color=INK, linewidth=0.8, alpha=0.55, zorder=3)
-    for row in rows:
-        axes.annotate(plain(row["median"]), (row["max"], row["contender"]), xytext=(4, 0),
+    for row, (_, high) in zip(rows, spans):
+        axes.annotate(plain(row["median"]), (high, row["contender"]), xytext=(4, 0),
                       textcoords="offset points", va="center", fontsize=7.5,
                       fontweight="bold" if row["contender"] == mine else "normal")
-    for base in workload["contenders"]:
-        if base["contender"] == "empty loop" and key == "hand-off":
-            axes.axvline(base["median"], color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-            axes.annotate("channel alone", (base["median"], -0.9), fontsize=7, ha="left", va="bottom",
-                          xytext=(3, 0), textcoords="offset points")
+    if base:
+        axes.axvline(base, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=4)
+        axes.annotate("the channel alone", (base, -0.55), fontsize=7, ha="left", va="bottom",
+                      xytext=(4, 0), textcoords="offset points")
+        axes.set_ylim(-1.35, len(rows) - 0.5)
     for label in axes.get_yticklabels():
         if label.get_text() == mine:
             label.set_fontweight("bold")
@@ -71,6 +82,8 @@ def draw_panel(axes, workload, ours):
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=7.5)
     axes.xaxis.set_major_formatter(FuncFormatter(plain))
+    span = max(most for _, most in spans) / least
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if span < 500 else (1,)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="x", color=FAINT, linewidth=0.7, zorder=0)
     better = "more is better" if workload["better"] == "more" else "less is better"
@@ -111,7 +124,7 @@ def draw_tail(run, workloads):
         if row["contender"] in TAIL:
             curves.append((row["contender"], [median(one[i] for one in row["samples"]) for i in order]))
     curves.sort(key=lambda curve: curve[1][-2])
-    shades = iter(pyplot.get_cmap("cividis")(0.15 + 0.75 * i / max(1, len(curves) - 1)) for i in range(len(curves)))
+    shades = iter(LINES)
     for name, values in curves:
         mine, base = name == "ringpool", name == "empty loop"
         axes.plot(range(len(order)), values, marker="o", markersize=6 if mine else 4,
@@ -129,11 +142,11 @@ def draw_tail(run, workloads):
 
 def finish(figure, run, title):
     machine = run["machine"]
-    figure.suptitle(title, x=0.012, y=0.995, ha="left", va="top", fontsize=13, fontweight="bold")
-    figure.text(0.012, 0.004, f"$ {run['command']}: medians of {run['rounds']} rounds, whiskers from least to most. "
-                f"{machine['processor']}; {machine['compiler']}", fontsize=6.5, ha="left", va="bottom")
     height = figure.get_size_inches()[1]
-    figure.tight_layout(rect=(0, 0.25 / height, 1, 1 - 0.38 / height), h_pad=1.6, w_pad=1.6)
+    figure.text(0.012, 1 - 0.08 / height, title, ha="left", va="top", fontsize=13, fontweight="bold")
+    figure.text(0.012, 0.004, f"$ {run['command']}: medians; whiskers: the middle half of the rounds. "
+                f"{machine['processor']}; {machine['compiler']}", fontsize=6.5, ha="left", va="bottom")
+    figure.tight_layout(rect=(0, 0.25 / height, 1, 1 - 0.32 / height), h_pad=1.6, w_pad=1.6)
 
 
 def main():

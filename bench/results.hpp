@@ -31,6 +31,9 @@ class results {
  public:
   void add(record one) { records_.push_back(std::move(one)); }
   [[nodiscard]] const std::vector<record>& records() const { return records_; }
+  /// A measurement threw.
+  void add_failure() { ++failures_; }
+  [[nodiscard]] std::size_t failures() const { return failures_; }
 
   /// The names that have samples of a workload, the best median first.
   [[nodiscard]] std::vector<std::string> ranked(workload what) const;
@@ -48,6 +51,7 @@ class results {
                                                           const std::string& theirs) const;
 
   std::vector<record> records_;
+  std::size_t failures_ = 0;
 };
 
 /// The contender that stands for ours in a workload.

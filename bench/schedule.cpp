@@ -131,9 +131,12 @@ results run_rounds(const plan& what) {
         show_progress(fmt::format("round {} of {}: {}, {}", round + 1, what.repetitions,
                                   one.which->key, one.who->name));
         try {
-          all.add({one.which->id, one.who->name, round, measure(what, one)});
+          if (sample values = measure(what, one); !values.empty()) {
+            all.add({one.which->id, one.who->name, round, std::move(values)});
+          }
         } catch (const std::exception& error) {
           failed.insert({one.which->id, one.who});
+          all.add_failure();
           leave_out(fmt::format("{}, {}", one.who->name, one.which->key).c_str(), error.what());
         }
       }

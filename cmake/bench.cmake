@@ -43,7 +43,8 @@ endforeach()
 
 # ---- What all of them share.
 file(GLOB ringpool_bench_sources CONFIGURE_DEPENDS bench/*.cpp bench/workloads/*.cpp)
-add_library(ringpool_bench_common OBJECT ${ringpool_bench_sources} ${ringpool_bench_own})
+list(FILTER ringpool_bench_sources EXCLUDE REGEX "/main\\.cpp$")
+add_library(ringpool_bench_common OBJECT ${ringpool_bench_sources})
 target_include_directories(ringpool_bench_common PUBLIC ${PROJECT_SOURCE_DIR}/bench)
 target_link_libraries(ringpool_bench_common
   PUBLIC ringpool::ringpool CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json ringpool_dev_flags)
@@ -51,8 +52,10 @@ target_compile_definitions(ringpool_bench_common PRIVATE
   RINGPOOL_BENCH_FOLDER="${PROJECT_SOURCE_DIR}/bench")
 set_target_properties(ringpool_bench_common PROPERTIES CXX_EXTENSIONS OFF)
 
-add_executable(ringpool_bench_own $<TARGET_OBJECTS:ringpool_bench_common>)
-target_link_libraries(ringpool_bench_own PRIVATE ringpool_bench_common)
+add_library(ringpool_bench_main OBJECT bench/main.cpp ${ringpool_bench_own})
+target_link_libraries(ringpool_bench_main PUBLIC ringpool_bench_common)
+add_executable(ringpool_bench_own)
+target_link_libraries(ringpool_bench_own PRIVATE ringpool_bench_main ringpool_bench_common)
 
 # ---- With the peers: built by `./run bench`, not by `all`.
 list(JOIN ringpool_bench_missing ", " ringpool_bench_missing)
@@ -62,9 +65,9 @@ static const bool said = *"@ringpool_bench_missing@" == 0 ||
     (bench::leave_out("not built", "@ringpool_bench_missing@"), true);
 ]])
 add_executable(ringpool_bench EXCLUDE_FROM_ALL
-  $<TARGET_OBJECTS:ringpool_bench_common> ${ringpool_bench_peers}
-  ${PROJECT_BINARY_DIR}/bench_missing.cpp)
-target_link_libraries(ringpool_bench PRIVATE ringpool_bench_common ${CMAKE_DL_LIBS})
+  ${ringpool_bench_peers} ${PROJECT_BINARY_DIR}/bench_missing.cpp)
+target_link_libraries(ringpool_bench
+  PRIVATE ringpool_bench_main ringpool_bench_common ${CMAKE_DL_LIBS})
 set_target_properties(ringpool_bench ringpool_bench_own PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
   BUILD_RPATH ${PROJECT_BINARY_DIR}
@@ -102,6 +105,13 @@ target_compile_features(ringpool_bench_shared PUBLIC cxx_std_20)
 add_dependencies(ringpool_bench ringpool_bench_consumer)
 
 # ---- Tests.
+if(RINGPOOL_BUILD_TESTS)
+  find_package(GTest CONFIG REQUIRED)
+  include(GoogleTest)
+  file(GLOB ringpool_bench_tests CONFIGURE_DEPENDS tests/bench/*.cpp)
+  ringpool_add_tests(NAME bench SOURCES ${ringpool_bench_tests} LIBRARIES ringpool_bench_common
+    PROPERTIES RUN_SERIAL TRUE)
+endif()
 add_test(NAME bench.smoke
   COMMAND ringpool_bench_own --smoke --output ${PROJECT_BINARY_DIR}/bench_smoke)
 set_tests_properties(bench.smoke PROPERTIES LABELS bench TIMEOUT 120)

@@ -15,23 +15,22 @@ class histogram {
   void add(std::uint64_t value) {
     ++counts_[index_of(value)];
     longest_ = std::max(longest_, value);
+    ++total_;
   }
   void add(const histogram& other) {
     for (std::size_t i = 0; i < counts_.size(); ++i) {
       counts_[i] += other.counts_[i];
     }
     longest_ = std::max(longest_, other.longest_);
+    total_ += other.total_;
   }
+  [[nodiscard]] bool empty() const { return total_ == 0; }
   /// The value that `share` of all values do not exceed, but for the step; 1: the exact longest.
   [[nodiscard]] double at(double share) const {
-    std::uint64_t total = 0;
-    for (const std::uint64_t count : counts_) {
-      total += count;
-    }
     std::uint64_t seen = 0;
     for (std::size_t i = 0; share < 1 && i < counts_.size(); ++i) {
       seen += counts_[i];
-      if (static_cast<double>(seen) >= share * static_cast<double>(total)) {
+      if (static_cast<double>(seen) >= share * static_cast<double>(total_)) {
         return static_cast<double>(highest_in(i));
       }
     }
@@ -58,6 +57,7 @@ class histogram {
 
   std::array<std::uint64_t, (64 - step_bits) * steps + steps> counts_{};
   std::uint64_t longest_ = 0;
+  std::uint64_t total_ = 0;
 };
 
 }  // namespace bench

@@ -51,8 +51,8 @@ void put_workload(text& to, const workload_info& which, const results& all) {
   if (names.empty()) {
     return;
   }
-  put(to, "\n{} ({}, {})\n", which.title, which.unit,
-      which.side == better::more ? "more is better" : "less is better");
+  put(to, "\n{} ({}, {})   $ ./run bench -w {}\n", which.title, which.unit,
+      which.side == better::more ? "more is better" : "less is better", which.key);
   put(to, "  {:<24} {:>9} {:>9} {:>9} {:>9}", "", "median", "min", "max", "ours / it");
   for (std::size_t column = 1; column < which.columns.size(); ++column) {
     put(to, " {:>9}", fmt::format(" {}", which.columns[column]));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "contender.hpp"
+#include "micro.hpp"
 
 namespace bench {
 namespace {
@@ -38,5 +39,10 @@ void leave_out(const char* name, const std::string& why) {
 }
 
 const std::vector<std::string>& left_out() { return reasons(); }
+
+program& micro() {
+  static program run = nullptr;
+  return run;
+}
 
 }  // namespace bench

@@ -7,8 +7,10 @@
 
 #include <cstdlib>
 #include <exception>
+#include <string_view>
 
 #include "machine.hpp"
+#include "micro.hpp"
 #include "options.hpp"
 #include "report.hpp"
 #include "schedule.hpp"
@@ -55,11 +57,22 @@ int run(const bench::parsed& asked) {
   return all.failures() == 0 ? 0 : 1;
 }
 
+int run_micro(int argc, char** argv) {
+  if (bench::micro() == nullptr) {
+    fmt::print(stderr, "--micro needs libbenchmark-dev\n");
+    return 2;
+  }
+  return bench::micro()(argc, argv);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   start_with_room_for_thread_locals(argv);
   try {
+    if (argc > 1 && std::string_view(argv[1]) == "--micro") {
+      return run_micro(argc - 1, argv + 1);
+    }
     const bench::parsed asked = bench::parse(argc, argv);
     return asked.exit_code ? *asked.exit_code : run(asked);
   } catch (const std::exception& error) {

@@ -19,6 +19,19 @@ double nanoseconds_per_tick() {
   return unit;
 }
 
+std::vector<unsigned> first_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  pthread_getaffinity_np(pthread_self(), sizeof set, &set);
+  std::vector<unsigned> usable;
+  for (unsigned cpu = 0; cpu < CPU_SETSIZE && usable.size() < 2; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) {
+      usable.push_back(cpu);
+    }
+  }
+  return usable.empty() ? std::vector<unsigned>{0} : usable;
+}
+
 void pin_this_thread(unsigned cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);

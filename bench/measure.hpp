@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "contender.hpp"
 
@@ -47,6 +48,8 @@ inline void pause() {
 #endif
 }
 
+/// The first processors that this process may use, two at most, at least one.
+std::vector<unsigned> first_processors();
 void pin_this_thread(unsigned cpu);
 
 /// The compiler must assume that `object` is read and changed here.

@@ -2,28 +2,12 @@
 
 #include "options.hpp"
 
-#include <sched.h>
-
 #include <CLI/CLI.hpp>
-#include <thread>
+
+#include "measure.hpp"
 
 namespace bench {
 namespace {
-
-/// The first two processors that this process may use.
-void choose_processors(effort& wanted) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  sched_getaffinity(0, sizeof set, &set);
-  std::vector<unsigned> usable;
-  for (unsigned cpu = 0; cpu < CPU_SETSIZE && usable.size() < 2; ++cpu) {
-    if (CPU_ISSET(cpu, &set)) {
-      usable.push_back(cpu);
-    }
-  }
-  wanted.first_cpu = usable.empty() ? 0 : usable.front();
-  wanted.second_cpu = usable.empty() ? 0 : usable.back();
-}
 
 std::string joined(int argc, char** argv) {
   std::string words = "./run bench";
@@ -62,6 +46,7 @@ parsed parse(int argc, char** argv) {
                "within a minute: 5 rounds, shorter, 2 where there are many threads");
   app.add_flag("--smoke", smoke, "seconds, for tests: everything runs, no figure means anything");
   app.add_flag("--no-plots", no_plots, "no SVG, no PNG");
+  app.footer("--micro, as the first word: ringpool alone, on Google Benchmark, with its options.");
   app.add_flag("--list", all.list, "workloads and contenders, and who is left out");
   app.add_option("--alone-workload", what.only_workload)->group("");
   app.add_option("--alone-contender", what.only_contender)->group("");
@@ -85,7 +70,8 @@ parsed parse(int argc, char** argv) {
   }
   what.plots = !no_plots && !smoke;
   what.command = joined(argc, argv);
-  choose_processors(what.wanted);
+  what.wanted.first_cpu = first_processors().front();
+  what.wanted.second_cpu = first_processors().back();
   return all;
 }
 

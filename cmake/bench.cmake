@@ -59,11 +59,11 @@ target_link_libraries(ringpool_bench_own PRIVATE ringpool_bench_main ringpool_be
 
 # ---- With the peers: built by `./run bench`, not by `all`.
 list(JOIN ringpool_bench_missing ", " ringpool_bench_missing)
-file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/bench_missing.cpp CONTENT [[
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/bench_missing.cpp CONTENT [=[
 #include "contender.hpp"
-static const bool said = *"@ringpool_bench_missing@" == 0 ||
+[[maybe_unused]] static const bool said = *"@ringpool_bench_missing@" == 0 ||
     (bench::leave_out("not built", "@ringpool_bench_missing@"), true);
-]])
+]=])
 add_executable(ringpool_bench EXCLUDE_FROM_ALL
   ${ringpool_bench_peers} ${PROJECT_BINARY_DIR}/bench_missing.cpp)
 target_link_libraries(ringpool_bench
@@ -72,6 +72,11 @@ set_target_properties(ringpool_bench ringpool_bench_own PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
   BUILD_RPATH ${PROJECT_BINARY_DIR}
   CXX_EXTENSIONS OFF)
+find_package(benchmark CONFIG QUIET)
+if(benchmark_FOUND)
+  target_sources(ringpool_bench PRIVATE bench/micro/micro.cpp)
+  target_link_libraries(ringpool_bench PRIVATE benchmark::benchmark)
+endif()
 if(ringpool_foonathan_memory_include)
   target_link_libraries(ringpool_bench PRIVATE foonathan_memory)
 endif()

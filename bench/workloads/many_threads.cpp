@@ -2,7 +2,15 @@
 
 #include "workloads/many_threads.hpp"
 
+#include <sys/resource.h>
+
 namespace bench {
+
+long call_timer::involuntary_switches() {
+  rusage used{};
+  (void)getrusage(RUSAGE_THREAD, &used);
+  return used.ru_nivcsw;
+}
 
 crew::crew(const effort& wanted, std::size_t count, const body& work) : members_(count) {
   for (std::size_t i = 0; i < count; ++i) {

@@ -86,6 +86,40 @@ sample throughput(const effort& wanted) {
   return {all.measure(span_of(wanted, ms / 4), span_of(wanted, ms)) / 1e6};
 }
 
+/// Times calls of one thread. A call in which the scheduler took the processor away is not counted:
+/// that thread was not runnable. One that waited of its own accord, for a lock, is.
+class call_timer {
+ public:
+  void start() {
+    const std::uint64_t now = ticks();
+    if (now - last_ > long_) {
+      switches_ = involuntary_switches();  // those between two calls
+    }
+    last_ = now;
+  }
+  /// Since start, or the last lap.
+  void lap(bool counting, histogram& times) {
+    const std::uint64_t now = ticks();
+    const std::uint64_t spent = now - last_;
+    last_ = now;
+    if (spent > long_) [[unlikely]] {
+      const long before = std::exchange(switches_, involuntary_switches());
+      counting = counting && before == switches_;
+      last_ = ticks();
+    }
+    if (counting) {
+      times.add(spent);
+    }
+  }
+
+ private:
+  static long involuntary_switches();
+
+  const std::uint64_t long_ = static_cast<std::uint64_t>(5000 / nanoseconds_per_tick());
+  std::uint64_t last_ = 0;
+  long switches_ = 0;
+};
+
 /// 64 threads, each call timed by itself: nanoseconds at {p99.99, p50, p99, p99.9, longest}, take
 /// and give together. What the clock itself takes is in it, and is the empty loop's whole figure.
 template <class Contender>
@@ -103,18 +137,15 @@ sample tail_64(const effort& wanted) {
         buffer = one.take(request_bytes);
       }
       dice random(static_cast<std::uint32_t>(number));
+      call_timer timer;
       while (self.go_on.load(std::memory_order_relaxed)) {
         const bool counting = self.counting.load(std::memory_order_relaxed);
         auto& buffer = held[random.roll<3>()];
-        const std::uint64_t start = ticks();
+        timer.start();
         one.give(std::move(buffer), request_bytes);
-        const std::uint64_t middle = ticks();
+        timer.lap(counting, *mine);
         buffer = one.take(request_bytes);
-        const std::uint64_t end = ticks();
-        if (counting) {
-          mine->add(middle - start);
-          mine->add(end - middle);
-        }
+        timer.lap(counting, *mine);
       }
       for (auto& buffer : held) {
         one.give(std::move(buffer), request_bytes);

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// needs boost/lockfree/queue.hpp
+
+#include <boost/lockfree/queue.hpp>
+
+#include "free_list_memory.hpp"
+
+namespace {
+
+class boost_queue {
+ public:
+  static constexpr bench::about about{.name = "boost::lockfree::queue", .exact = true};
+  explicit boost_queue(const bench::demand& wanted)
+      : free_(wanted.count), memory_(wanted, [this](void* buffer) { free_.push(buffer); }) {}
+  void* take(std::size_t) {
+    void* buffer = nullptr;
+    return free_.pop(buffer) ? buffer : nullptr;
+  }
+  void give(void* buffer, std::size_t) { free_.bounded_push(buffer); }
+
+ private:
+  boost::lockfree::queue<void*> free_;
+  bench::free_list_memory memory_;
+};
+
+const bool added = bench::add<boost_queue>();
+
+}  // namespace

@@ -76,7 +76,8 @@ TEST(thread_lifetimes, ten_thousand_births_and_deaths_leave_no_trace) {
 
 TEST(thread_lifetimes, hundreds_of_live_threads_have_caches_at_once) {
   constexpr unsigned threads = 300;
-  ring_buffer_pool pool(buffer_bytes, 4096, ring_alone());
+  ring_buffer_pool pool(buffer_bytes, 1 << 18,
+                        ring_alone());  // a thread without a buffer has no slot
   verdict log;
   {
     const idle_crew crew(threads, [&](unsigned number) { fill_cache(pool, 1 + number, log); });

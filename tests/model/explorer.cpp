@@ -111,6 +111,8 @@ class exploration {
   static void fiber_main(void* argument);
   void start_fibers();
   void run_threads();
+  void check_at_end();
+  static void check_main(void* argument);
   [[nodiscard]] std::uint32_t choose(std::uint32_t count);
   [[nodiscard]] unsigned pick_thread();
   location& at(location_id& id);
@@ -130,8 +132,9 @@ class exploration {
   std::size_t location_count_ = 1;
   std::array<thread_state, max_threads + 1> threads_;
   view common_;  // of seq_cst operations
-  std::array<fiber, max_threads> fibers_;
-  std::array<fiber_context, max_threads> contexts_;
+  std::array<fiber, max_threads + 1> fibers_;  // the last: the final check
+  std::array<fiber_context, max_threads + 1> contexts_;
+  bool checking_ = false;
   std::unique_ptr<program> program_;
   std::string violation_;
   unsigned running_ = outside;
@@ -173,7 +176,7 @@ void exploration::execute(const program_factory& make, outcome& result) {
     threads_[outside].now.take_over(threads_[i].now);
   }
   if (violation_.empty()) {
-    program_->check_at_end(parked_);
+    check_at_end();
   }
   ++result.executions;
   result.violation = violation_;
@@ -253,6 +256,24 @@ void exploration::run_threads() {
   }
 }
 
+/// On a fiber of its own, which is left where it is when it does not come to an end.
+void exploration::check_at_end() {
+  contexts_[outside] = {this, outside};
+  fibers_[outside].start(&check_main, &contexts_[outside]);
+  steps_ = 0;
+  checking_ = true;
+  fibers_[outside].resume();
+  checking_ = false;
+}
+
+void exploration::check_main(void* argument) {
+  exploration& self = *static_cast<fiber_context*>(argument)->self;
+  self.program_->check_at_end(self.parked_);
+  for (;;) {
+    self.fibers_[outside].suspend();
+  }
+}
+
 /// Who runs next: the thread that ran, if it can, for nothing; another for one preemption; and
 /// once, the thread that ran may stop for ever.
 unsigned exploration::pick_thread() {
@@ -285,21 +306,21 @@ unsigned exploration::pick_thread() {
 }
 
 void exploration::scheduling_point() {
-  if (running_ == outside) {
-    return;
-  }
-  if (++steps_ > limits_.steps) {
+  const bool alone = running_ == outside;  // set-up and final check: nobody else runs
+  if ((!alone || checking_) && ++steps_ > limits_.steps) {
     fail("a thread does not come to an end: blocked, or livelock");
   }
-  fibers_[running_].suspend();
+  if (!alone) {
+    fibers_[running_].suspend();
+  }
 }
 
-/// On a fiber: does not return. In the final check: the first failure stays.
+/// On a fiber: does not return.
 void exploration::fail(const char* what) {
   if (violation_.empty()) {
     violation_ = what;
   }
-  if (running_ != outside) {
+  if (running_ != outside || checking_) {
     for (;;) {
       fibers_[running_].suspend();
     }

@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Seeds one bug after another into a copy of the concurrent core and runs the model checker on it.
+
+A mutant that the checker does not find, and for which no reason is written down below, is an error.
+Needs the release build (./test build). Some four minutes on two processors.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "release"
+RING = "include/ringpool/detail/index_ring_impl.hpp"
+CACHE = "include/ringpool/index_cache.hpp"
+OWNER = "include/ringpool/detail/index_cache_impl.hpp"
+RAIDER = "include/ringpool/detail/index_cache_raid.hpp"
+
+
+@dataclass
+class Mutant:
+    name: str
+    file: str
+    old: str  # stands in the file exactly once
+    new: str
+    survives_because: str = ""
+    also: tuple = ()  # (old, new), a second change
+
+
+MUTANTS = (
+    # ---- The ring
+    Mutant("indices are counted before they are placed", RING,
+           "  for (std::span<const slot_index> rest = slots; !rest.empty();) {",
+           "  available_.fetch_add(slots.size(), detail::seq_cst);\n"
+           "  for (std::span<const slot_index> rest = slots; !rest.empty();) {",
+           also=("  available_.fetch_add(slots.size(), detail::seq_cst);\n}", "}")),
+    Mutant("a placer ignores the unsafe mark", RING,
+           "(seen & unsafe_bit()) != 0 && head_.load(detail::acquire) > ticket",
+           "(seen & unsafe_bit()) != 0 && ticket == ~word{0}"),
+    Mutant("a taker does not mark an occupied entry unsafe", RING,
+           ": seen | unsafe_bit();", ": seen;"),
+    Mutant("a taker does not tag an entry that it passes", RING,
+           "empty ? tag(ticket) | (seen & unsafe_bit())", "empty ? seen"),
+    Mutant("the exchange that changes nothing is left out", RING,
+           "    // R3 -> A3 (place_one): passed, and head_ was moved before\n",
+           "    if (passed == seen) {\n      return false;\n    }\n"),
+    Mutant("a placer does not look at the cycle", RING,
+           "const bool passed = cycle_of(seen) >= ticket >> entry_bits_;",
+           "const bool passed = cycle_of(seen) == ~word{0};"),
+    Mutant("a placer writes over an occupied entry", RING,
+           "if (passed || occupied) {", "if (passed || (occupied && ticket == ~word{0})) {"),
+    Mutant("a taken entry is not emptied", RING,
+           "seen = cell.fetch_and(~index_mask(), detail::acq_rel);",
+           "seen = cell.load(detail::acquire);"),
+    Mutant("an empty ring is not looked at again", RING,
+           "return count != 0 ? count : pop_returned(out);", "return count;"),
+    Mutant("fresh indices are claimed by a store", RING,
+           "if (fresh_.compare_exchange_weak(first, first + count, detail::seq_cst, "
+           "detail::seq_cst)) {",
+           "fresh_.store(first + count, detail::seq_cst);\n    {"),
+    Mutant("placed indices are claimed by a store", RING,
+           "if (available_.compare_exchange_weak(seen, seen - count, detail::seq_cst, "
+           "detail::seq_cst)) {",
+           "available_.store(seen - count, detail::seq_cst);\n    {"),
+    Mutant("a pusher forgets to count", RING,
+           "  available_.fetch_add(slots.size(), detail::seq_cst);", ""),
+    # ---- The owner of a cache
+    Mutant("a pop does not look at the gate", CACHE,
+           "  const std::uint64_t top = level - 2;                            "
+           "// wraps where there is no item\n  if (top >= limit) [[unlikely]] {",
+           "  const std::uint64_t top = level - 2;\n  if (top >= limit && top >= 64) {"),
+    Mutant("a push does not look at the gate", CACHE,
+           "  if (end >= limit) [[unlikely]] {", "  if (end >= limit && end >= 64) {"),
+    Mutant("a call that missed does not count as ended", CACHE,
+           "cache.seq.store(seq + (level > 1 ? 2 : 0), detail::release);",
+           "cache.seq.store(seq, detail::release);"),
+    Mutant("the first use of a slot is not made known", OWNER,
+           "while (top < slot &&", "while (top < slot && top != 0 &&"),
+    Mutant("an owner does not fence where membarrier is refused", OWNER,
+           "  if (fenced) {\n    Policy::full_fence();", "  if (fenced) {\n    Policy::light_fence();"),
+    Mutant("a refill fills a closed cache", OWNER,
+           "  if (now.limit != 0) {\n    const std::uint64_t level = "
+           "now.cache->level.load(detail::relaxed);\n    const std::size_t room = now.limit - "
+           "std::min<std::size_t>(level - 1, now.limit);",
+           "  if (now.cache != nullptr) {\n    const std::uint64_t level = "
+           "now.cache->level.load(detail::relaxed);\n    const std::size_t room = 2;"),
+    Mutant("a bulk fills a closed cache", CACHE,
+           "  return {&cache, seq, cache.level.load(detail::relaxed) == 0 ? 0 : limit};",
+           "  return {&cache, seq, cache.level.load(detail::relaxed) == 0 ? 0 : limit + 2};"),
+    Mutant("a hit is not counted", CACHE,
+           "  detail::add_single_writer(cache.allocs, std::uint64_t{1});\n", ""),
+    Mutant("a flush keeps what it gave away", OWNER,
+           "  cache.level.store(held - count + 1, detail::relaxed);",
+           "  cache.level.store(held - count + 2, detail::relaxed);"),
+    # ---- The raider
+    Mutant("no membarrier", RAIDER,
+           "const detail::heavy_result fence = Policy::heavy_fence();",
+           "const detail::heavy_result fence = detail::heavy_result::made;"),
+    Mutant("the gate is not closed", RAIDER,
+           "change_gate([](gate_state& g) { ++g.raiders; });",
+           "change_gate([](gate_state&) {});"),
+    Mutant("a raider takes from an owner under way", RAIDER,
+           "    if ((seq & 1) != 0) {\n      result.every_owner_was_idle = false;",
+           "    if (seq == ~std::uint64_t{0}) {\n      result.every_owner_was_idle = false;"),
+    Mutant("two raiders empty one cache", RAIDER,
+           "  if (level <= 1 ||\n      !cache.level.compare_exchange_strong(level, 1, "
+           "detail::relaxed, detail::relaxed)) {",
+           "  if (level > 1) {\n    cache.level.store(1, detail::relaxed);\n  } else {"),
+    Mutant("owners under way are not looked at again", RAIDER,
+           "!ordered || fingerprint() == seen.fingerprint)", "!ordered || true)"),
+    Mutant("a refusal is called clean though an owner was under way", RAIDER,
+           "clean = found == 0 && seen.every_owner_was_idle;", "clean = found == 0;"),
+    Mutant("clean outlives the closed gate", RAIDER,
+           "g.clean = !g.open && !g.opening && (g.clean || clean);", "g.clean = g.clean || clean;"),
+    Mutant("a gate that is about to open is called clean", RAIDER,
+           "g.clean = !g.open && !g.opening && (g.clean || clean);",
+           "g.clean = !g.open && (g.clean || clean);"),
+    Mutant("a clean gate is opened without a word", RAIDER,
+           "      g.opening = true;\n      g.clean = false;", "      g.opening = true;"),
+    Mutant("openings are not counted", RAIDER,
+           "  openings_.fetch_add(1, detail::seq_cst);", "  "),
+    Mutant("a refusal does not look at the count of openings", RAIDER,
+           "ring_->empty() &&\n         openings_.load(detail::seq_cst) == openings;",
+           "ring_->empty() && openings <= ~std::uint64_t{0};"),
+    Mutant("a refusal does not look at the gate", RAIDER,
+           "gate_state::unpack(gate_.load(detail::seq_cst)).clean && ring_->empty()",
+           "ring_->empty()"),
+    Mutant("two threads open the gate", RAIDER,
+           "mine = !g.open && !g.opening && g.raiders == 0;", "mine = !g.open && g.raiders == 0;",
+           survives_because="the second opener's count may serve a third's opening: that takes four "
+                            "threads, more than the programs have"),
+    Mutant("the gate opens under a raid", RAIDER,
+           "mine = !g.open && !g.opening && g.raiders == 0;", "mine = !g.open && !g.opening;",
+           survives_because="a raider keeps the limit at 0 all the same; what is saved is a useless "
+                            "opening"),
+    Mutant("the surplus of a raid is lost", RAIDER,
+           "    ring_->push_bulk({slots + 1, found - 1});\n", ""),
+    Mutant("a raid is never counted down", RAIDER,
+           "    g.raiders -= g.raiders != 0 ? 1 : 0;  "
+           "// 0: a handler forked inside this raid, see after_fork\n", "",
+           survives_because="the gate then stays closed: every call uses the ring. Slower, equally "
+                            "exact; unit tests see it (index_cache_test.cpp)"),
+)
+
+
+def model_command():
+    """How tests/model/model_test.cpp is compiled, without what is to be made of it."""
+    entries = json.loads((BUILD / "compile_commands.json").read_text("utf-8"))
+    line = next(one["command"] for one in entries if one["file"].endswith("model_test.cpp"))
+    words = [word for word in shlex.split(line)
+             if word not in ("-Winvalid-pch", "-include", "-Werror", "ccache")
+             and not word.endswith("cmake_pch.hxx")]
+    return words[:words.index("-MD" if "-MD" in words else "-o")]
+
+
+def apply(mutant, folder):
+    for name in ("include", "tests"):
+        shutil.copytree(ROOT / name, folder / name)
+    path = folder / mutant.file
+    text = path.read_text("utf-8")
+    for old, new in filter(None, (mutant.also, (mutant.old, mutant.new))):
+        if text.count(old) != 1:
+            raise SystemExit(f"mutant `{mutant.name}`: its text stands {text.count(old)} times "
+                             f"in {mutant.file}")
+        text = text.replace(old, new)
+    path.write_text(text, "utf-8")
+
+
+def quietly(command, folder):
+    return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False, timeout=300)
+
+
+def run(mutant):
+    """(verdict, the test that found it, or what went wrong)"""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        apply(mutant, folder)
+        command = [word.replace(str(ROOT / "include"), str(folder / "include"))
+                   for word in model_command()]
+        command += ["-O1", "-o", "model", *sorted(map(str, (folder / "tests/model").glob("*.cpp"))),
+                    str(BUILD / "libringpool.a"), "-lgtest", "-lgtest_main", "-lpthread"]
+        built = quietly([word for word in command if word != "-c"], folder)
+        if built.returncode != 0:
+            return "error", built.stderr[-2000:]
+        try:
+            ran = quietly(["./model", "--gtest_filter=-model_twins*", "--gtest_fail_fast"], folder)
+        except subprocess.TimeoutExpired:
+            return "killed", "it did not come to an end"
+        if ran.returncode == 0:
+            return "survived", ""
+        found = re.search(r"\[  FAILED  \] (\S+)", ran.stdout)
+        return "killed", found[1] if found else f"ended with {ran.returncode}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", metavar="TEXT", default="", help="mutants with this in their name")
+    wanted = parser.parse_args()
+    mutants = [mutant for mutant in MUTANTS if wanted.only in mutant.name]
+    if not mutants or not (BUILD / "libringpool.a").exists():
+        parser.error("no such mutant" if not mutants else "build first: ./test build")
+    bad = 0
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for mutant, (verdict, detail) in zip(mutants, pool.map(run, mutants)):
+            unexplained = verdict == "error" or (verdict == "survived") != bool(
+                mutant.survives_because)
+            bad += unexplained
+            print(f"{'!' if unexplained else ' '} {verdict:<9} {mutant.name}: "
+                  f"{detail or mutant.survives_because}", flush=True)
+    print(f"{len(mutants) - bad} as expected, {bad} not")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -131,7 +131,7 @@ class exploration {
   std::array<location, max_locations> locations_;  // keep their memory between executions
   std::size_t location_count_ = 1;
   std::array<thread_state, max_threads + 1> threads_;
-  view common_;  // of seq_cst operations
+  view common_;                                // of seq_cst operations
   std::array<fiber, max_threads + 1> fibers_;  // the last: the final check
   std::array<fiber_context, max_threads + 1> contexts_;
   bool checking_ = false;

@@ -100,6 +100,7 @@ failure fail(errc code, const char* format, ...) noexcept {
   failure why{code};
   va_list arguments;
   va_start(arguments, format);
+  // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): started in the line above
   std::vsnprintf(why.text, sizeof why.text, format, arguments);
   va_end(arguments);
   return why;

@@ -88,7 +88,7 @@ detail::failure multi_size_ring_pool::plan::make(std::span<const size_class> sor
   std::size_t widest = arena::huge_page_bytes;
   for (std::size_t i = 0; i < sorted.size(); ++i) {
     detail::pool_layout& layout = layouts[i];
-    if (detail::failure why = layout.plan(sorted[i].buffer_size, sorted[i].capacity, options);
+    if (detail::failure why = layout.plan(sorted[i].buffer_size, sorted[i].capacity, options, i);
         why.failed()) {
       return why;
     }

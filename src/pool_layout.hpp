@@ -15,7 +15,7 @@ namespace ringpool::detail {
 inline constexpr std::size_t buckets_bytes =
     upstream_ledger::bucket_count * sizeof(upstream_ledger::block*);
 
-/// Where the parts of a pool lie. All in bytes; parts start on pages.
+/// Where the parts of a pool lie. All in bytes; parts have pages of their own.
 ///
 ///   metadata:  states | ring entries | caches | elastic entries | elastic caches | histories
 ///   region:    ring buffers | elastic buffers | unreachable page
@@ -33,14 +33,15 @@ struct pool_layout {
   std::size_t elastic_bytes = 0;
   std::size_t region_bytes = 0;
 
-  /// Checks the arguments of a pool and lays it out.
+  /// Checks the arguments of a pool and lays it out. `place_in_set`: 0 where it is alone.
   [[nodiscard]] failure plan(std::size_t buffer_size, std::size_t capacity,
-                             const pool_options& options);
+                             const pool_options& options, std::size_t place_in_set = 0);
   /// Offset of the region in an arena whose metadata starts at `metadata_offset`.
   [[nodiscard]] std::size_t region_offset_after(std::size_t metadata_offset) const noexcept;
 
  private:
-  void place_metadata(std::size_t capacity, std::size_t elastic, bool hardened) noexcept;
+  void place_metadata(std::size_t capacity, std::size_t elastic, bool hardened,
+                      std::size_t shift_bytes) noexcept;
 };
 
 /// A pool's place in an arena, which a set shares among its classes.

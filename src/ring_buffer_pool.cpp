@@ -102,6 +102,12 @@ detail::failure ring_buffer_pool::place(const detail::pool_place& place) {
   if (!why.failed()) {
     why = memory.prepare(place.region_offset, layout.ring_bytes, options_.memory, report_);
   }
+  if (!why.failed()) {  // every call writes to them: a fault there is no better than in a buffer
+    memory_options small_pages = options_.memory;
+    small_pages.pages = huge_pages::none;
+    memory_report of_metadata;
+    why = memory.prepare(place.metadata_offset, layout.caches_offset, small_pages, of_metadata);
+  }
   if (why.failed()) {
     return why;
   }

@@ -8,7 +8,8 @@
 
 namespace ringpool {
 
-/// What the pages behind a pool's ring buffers should be, and what they turned out to be.
+/// What the pages behind a pool's ring buffers should be, and what they turned out to be. prefault,
+/// numa_node and lock are for the ring's entries and the buffers' states too: 17 bytes a buffer.
 enum class huge_pages : std::uint8_t {
   none,         ///< base pages
   transparent,  ///< madvise(MADV_HUGEPAGE): the kernel may give huge pages
@@ -22,7 +23,7 @@ struct memory_options {
   bool lock = false;   ///< mlock the ring's buffers
 };
 
-/// What was really obtained; bytes.
+/// What was really obtained for the ring's buffers; bytes.
 struct memory_report {
   std::size_t reserved_bytes = 0;   ///< address space, of the whole pool or set
   std::size_t resident_bytes = 0;   ///< prefaulted or locked at construction

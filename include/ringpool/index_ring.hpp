@@ -89,6 +89,7 @@ class basic_index_ring {
   [[nodiscard]] std::size_t claim(std::size_t wanted) noexcept;
   [[nodiscard]] std::size_t claim_fresh(std::span<slot_index> out) noexcept;
   void take_claimed(std::span<slot_index> out) noexcept;
+  void prepare_entries(word first, std::size_t count) const noexcept;
   [[nodiscard]] word draw(std::size_t count) noexcept;
   [[nodiscard]] bool take_one(word ticket, slot_index& out) noexcept;
   [[nodiscard]] bool place_one(word ticket, slot_index slot) noexcept;

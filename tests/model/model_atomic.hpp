@@ -90,6 +90,7 @@ struct atomics {
   template <class T>
   using atomic = model::atomic<T>;
   static void full_fence() { model::full_fence(); }
+  static void prepare_write(const void* /*word*/) {}
 };
 
 }  // namespace ringpool::model

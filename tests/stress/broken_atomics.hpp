@@ -85,6 +85,7 @@ struct torn_atomics {
   template <class T>
   using atomic = torn_atomic<T, Torn>;
   static void full_fence() noexcept { std::atomic_thread_fence(std::memory_order_seq_cst); }
+  static void prepare_write(const void* /*word*/) noexcept {}
 };
 
 /// For basic_index_cache: everything as in production but the atomics.

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "../support/books.hpp"
 #include "../support/child_process.hpp"
@@ -165,6 +166,30 @@ TEST(ring_buffer_pool_construction, prefaults_the_ring_and_nothing_else) {
   EXPECT_EQ(test::resident_bytes(elastic, std::size_t{64} * 4096), 0U);
   pool.deallocate(first);
   test::expect_whole(pool);
+}
+
+/// Page faults of taking and giving back all buffers twice: every state and every entry is written.
+long faults_of_two_laps(bool prefault) {
+  constexpr std::size_t capacity = 65'536;
+  std::vector<void*> all(capacity);
+  ring_buffer_pool pool(64, capacity, {.memory = {.prefault = prefault}});
+  pool.deallocate(pool.allocate(1));  // the cache of this thread, which follows use
+  rusage before{};
+  ::getrusage(RUSAGE_THREAD, &before);
+  for (int lap = 0; lap < 2; ++lap) {
+    EXPECT_EQ(pool.allocate_bulk(all), capacity);
+    pool.deallocate_bulk(all);
+  }
+  rusage after{};
+  ::getrusage(RUSAGE_THREAD, &after);
+  return after.ru_minflt - before.ru_minflt;
+}
+
+TEST(ring_buffer_pool_construction, prefault_is_for_all_that_calls_write_to) {
+  const auto pages_of_metadata =
+      static_cast<long>(std::size_t{65'536} * (1 + 2 * 8) / arena::page_bytes());
+  EXPECT_GT(faults_of_two_laps(false), pages_of_metadata / 2);
+  EXPECT_LT(faults_of_two_laps(true), pages_of_metadata / 8);
 }
 
 TEST(ring_buffer_pool_construction, without_prefault_memory_follows_use) {

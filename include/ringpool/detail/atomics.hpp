@@ -19,6 +19,16 @@ struct std_atomics {
   using atomic = std::atomic<T>;
 
   static void full_fence() noexcept { std::atomic_thread_fence(seq_cst); }
+  /// Asks for the line of a word that is about to be written, so that waits for lines overlap.
+  static void prepare_write(const void* word) noexcept {
+#if defined(__x86_64__)
+    // The builtin asks for a shared copy unless -mprfchw is given. Where a processor does not know
+    // the instruction it does nothing (Intel SDM, PREFETCHW: since the first 64-bit ones).
+    asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(word)));
+#else
+    __builtin_prefetch(word, 1);
+#endif
+  }
 };
 
 /// Adds to a counter that has one writer: a load and a store, no read-modify-write.

@@ -35,8 +35,18 @@ std::size_t basic_index_ring<Policy>::pop_bulk(std::span<slot_index> out) noexce
   return count != 0 ? count : pop_returned(out);
 }
 
+/// The first entry is on its way anyhow: the lines behind it are asked for.
+template <class Policy>
+void basic_index_ring<Policy>::prepare_entries(word first, std::size_t count) const noexcept {
+  constexpr std::size_t per_line = cache_line_bytes / sizeof(entry);
+  for (std::size_t i = per_line; i < count + per_line - 1; i += per_line) {
+    Policy::prepare_write(&entries_[(first + std::min(i, count - 1)) & entry_mask_]);
+  }
+}
+
 template <class Policy>
 std::size_t basic_index_ring<Policy>::pop_returned(std::span<slot_index> out) noexcept {
+  Policy::prepare_write(&head_);  // while claim waits for available_
   const std::size_t count = claim(out.size());
   take_claimed(out.first(count));
   return count;
@@ -44,9 +54,11 @@ std::size_t basic_index_ring<Policy>::pop_returned(std::span<slot_index> out) no
 
 template <class Policy>
 void basic_index_ring<Policy>::push_bulk(std::span<const slot_index> slots) noexcept {
+  Policy::prepare_write(&available_);  // while tail_ and the entries are waited for
   for (std::span<const slot_index> rest = slots; !rest.empty();) {
     // relaxed: a ticket by itself publishes nothing; R1 carries it to those who rely on it
     const word first = tail_.fetch_add(rest.size(), detail::relaxed);
+    prepare_entries(first, rest.size());
     std::size_t placed = 0;
     for (std::size_t i = 0, tickets = rest.size(); i < tickets; ++i) {
       if (place_one(first + i, rest[placed])) {
@@ -104,6 +116,7 @@ template <class Policy>
 void basic_index_ring<Policy>::take_claimed(std::span<slot_index> out) noexcept {
   while (!out.empty()) {
     const word first = draw(out.size());
+    prepare_entries(first, out.size());
     std::size_t taken = 0;
     for (std::size_t i = 0, tickets = out.size(); i < tickets; ++i) {
       if (take_one(first + i, out[taken])) {
@@ -127,9 +140,10 @@ bool basic_index_ring<Policy>::take_one(word ticket, slot_index& out) noexcept {
   word seen = cell.load(detail::acquire);  // A2 <- R2, should it be ours
   for (;;) {
     if (cycle_of(seen) == ticket >> entry_bits_) {
-      // A2 <- R2: ours, and only ours: no other taker has this ticket.
+      // Ours, and only ours: no other taker has this ticket. One of a later cycle may mark the entry
+      // unsafe meanwhile.
       // R3 -> A3 (place_one): the entry is empty again.
-      seen = cell.fetch_and(~index_mask(), detail::acq_rel);
+      cell.fetch_and(~index_mask(), detail::release);
       out = slot_index{static_cast<std::uint32_t>((seen & index_mask()) - 1)};
       return true;
     }

@@ -16,7 +16,7 @@ from cxx_source import Finding, main, read_sources
 
 LAYERS = """
 L0  config  error  stats  detail/atomics  detail/backoff
-L1  arena | index_ring | size_classes
+L1  arena | index_ring | size_classes | memory_checker
     | detail/counters  detail/thread_slot  detail/asymmetric_fence  detail/slot_map  detail/fork_list  detail/gate_state
 L2  index_cache | buffer | shared_buffer | detail/upstream
 L3  ring_buffer_pool  pool_layout
@@ -28,7 +28,8 @@ LIBRARY = ("include", "src")
 USERS = ("tools", "bench", "examples")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
-STANDARD_OR_SYSTEM = re.compile(r"[a-z_0-9]+|(?:(?:sys|linux|netinet|arpa)/)?[a-z_0-9]+\.h")
+# Valgrind's client requests are macros, looked for with __has_include.
+STANDARD_OR_SYSTEM = re.compile(r"[a-z_0-9]+|(?:(?:sys|linux|netinet|arpa|valgrind)/)?[a-z_0-9]+\.h")
 
 
 def parse_layers(text):

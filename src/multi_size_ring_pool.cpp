@@ -162,12 +162,12 @@ ring_buffer_pool& multi_size_ring_pool::smallest_fit(std::size_t size) const noe
   return classes_[fit];
 }
 
-auto multi_size_ring_pool::take_slow(std::size_t size, source from) noexcept -> choice {
+auto multi_size_ring_pool::take_slow(std::size_t size, source from, form as) noexcept -> choice {
   ring_buffer_pool& home = smallest_fit(size);
   if (const placement hit = home.take_fast(size); hit.data != nullptr) {
     return {&home, hit};
   }
-  return {&home, home.take_slow(size, from)};
+  return {&home, home.take_slow(size, from, as)};
 }
 
 std::size_t multi_size_ring_pool::allocate_bulk(std::size_t size, std::span<void*> out) noexcept {

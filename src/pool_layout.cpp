@@ -3,10 +3,13 @@
 
 #include <bit>
 
+#include "memory_checker.hpp"
+
 namespace ringpool::detail {
 namespace {
 
 constexpr std::size_t canary_bytes = 8;
+constexpr std::size_t gap_bytes = 16;     // of nobody, so that a memory checker sees an overflow
 constexpr std::size_t history_bytes = 8;  // ring_buffer_pool::history
 /// A quarter of the 47 bits of address space that Linux gives a process on x86-64 and aarch64.
 constexpr std::size_t most_region_bytes = std::size_t{1} << 45;
@@ -59,8 +62,9 @@ failure pool_layout::plan(std::size_t buffer_size, std::size_t capacity,
   if (why.failed()) {
     return why;
   }
-  const std::size_t with_canary = buffer_size + (options.hardened ? canary_bytes : 0);
-  const std::size_t wide_stride = round_up(with_canary, cache_line_bytes);
+  checked = memory_checker::wanted();
+  const std::size_t guards = (options.hardened ? canary_bytes : 0) + (checked ? gap_bytes : 0);
+  const std::size_t wide_stride = round_up(buffer_size + guards, cache_line_bytes);
   const std::size_t elastic = options.elastic_capacity;
   static_assert(max_capacity <= std::size_t{1} << 30, "so that the products cannot overflow");
   if (capacity * wide_stride > most_region_bytes || elastic * wide_stride > most_region_bytes) {

@@ -20,7 +20,8 @@ inline constexpr std::size_t buckets_bytes =
 ///   metadata:  states | ring entries | caches | elastic entries | elastic caches | histories
 ///   region:    ring buffers | elastic buffers | unreachable page
 struct pool_layout {
-  std::uint32_t stride = 0;  ///< buffer_size, and a canary where hardened, in whole cache lines
+  std::uint32_t stride = 0;  ///< buffer_size and what guards it, in whole cache lines
+  bool checked = false;      ///< memory_checker watches the buffers
   std::size_t states_offset = 0;
   std::size_t ring_offset = 0;
   std::size_t caches_offset = 0;

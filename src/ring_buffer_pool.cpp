@@ -8,6 +8,7 @@
 #include <cstring>
 #include <new>
 
+#include "memory_checker.hpp"
 #include "pool_layout.hpp"
 
 // Edges (release -> acquire):
@@ -141,8 +142,13 @@ void ring_buffer_pool::lay_out(const detail::pool_layout& layout, std::byte* met
   }
   histories_ =
       options_.hardened ? reinterpret_cast<history*>(metadata + layout.histories_offset) : nullptr;
-  fast_size_ = options_.hardened ? 0 : buffer_size_;
-  fast_slots_ = options_.hardened || options_.zero_on_free != zeroing::none ? 0 : capacity_;
+  checked_ = layout.checked;
+  const bool slow = options_.hardened || checked_;
+  fast_size_ = slow ? 0 : buffer_size_;
+  fast_slots_ = slow || options_.zero_on_free != zeroing::none ? 0 : capacity_;
+  if (checked_) {
+    detail::memory_checker::adopt(region, region_bytes());
+  }
 }
 
 ring_buffer_pool::~ring_buffer_pool() {
@@ -156,22 +162,26 @@ ring_buffer_pool::~ring_buffer_pool() {
           {misuse_kind::outstanding_buffers, nullptr, buffer_size_, 0, outstanding});
     }
   }
+  if (checked_) {
+    detail::memory_checker::forget(region_start(), region_bytes());
+  }
 }
 
 // ---- Giving out ---------------------------------------------------------------------------------
 
-auto ring_buffer_pool::take_slow(std::size_t size, source from) noexcept -> placement {
+auto ring_buffer_pool::take_slow(std::size_t size, source from, form as) noexcept -> placement {
   if (size == 0) {
     return {empty_address(), empty_slot};
   }
   std::uintptr_t address = 0;
+  const std::size_t visible_bytes = as == form::handle ? buffer_size_ : size;
   if (size <= buffer_size_) {
     const bool first_try = fast_size_ == 0;  // else the fast path has missed already
     if ((first_try && cache_.try_pop(address)) || cache_.pop(map_, address)) {
-      return hand_out(map_.number_at(address), address);
+      return hand_out(map_.number_at(address), address, visible_bytes);
     }
     if (from == source::any) {
-      if (const placement found = take_elastic(); found.data != nullptr) {
+      if (const placement found = take_elastic(visible_bytes); found.data != nullptr) {
         return found;
       }
     }
@@ -191,13 +201,13 @@ void ring_buffer_pool::count_refusal() noexcept {
   }
 }
 
-auto ring_buffer_pool::take_elastic() noexcept -> placement {
+auto ring_buffer_pool::take_elastic(std::size_t visible_bytes) noexcept -> placement {
   std::uintptr_t address = 0;
   if (options_.elastic_capacity == 0 ||
       (!elastic_cache_.try_pop(address) && !elastic_cache_.pop(elastic_map_, address))) {
     return {};
   }
-  return hand_out(capacity_ + elastic_map_.number_at(address), address);
+  return hand_out(capacity_ + elastic_map_.number_at(address), address, visible_bytes);
 }
 
 auto ring_buffer_pool::take_upstream(std::size_t size) noexcept -> placement {
@@ -212,10 +222,15 @@ auto ring_buffer_pool::take_upstream(std::size_t size) noexcept -> placement {
   return {data, upstream_slot};
 }
 
-auto ring_buffer_pool::hand_out(std::uint64_t number, std::uintptr_t address) noexcept
-    -> placement {
+auto ring_buffer_pool::hand_out(std::uint64_t number, std::uintptr_t address,
+                                std::size_t visible_bytes) noexcept -> placement {
   auto* const data = reinterpret_cast<std::byte*>(address);
-  if (options_.hardened) {
+  if (checked_) {
+    using content = detail::memory_checker::content;
+    const bool zero = options_.zero_on_free == zeroing::all;
+    detail::memory_checker::give(region_start(), data, visible_bytes,
+                                 zero ? content::zero : content::undefined);
+  } else if (options_.hardened) {
     guard(number, data);
   }
   states_[number].store(buffer_state::held, detail::relaxed);  // this thread's buffer now
@@ -236,7 +251,7 @@ std::size_t ring_buffer_pool::allocate_bulk(std::span<void*> out) noexcept {
     const std::size_t wanted = std::min(out.size() - filled, std::size(addresses));
     const std::size_t got = cache_.pop_bulk(map_, {addresses, wanted});
     for (std::size_t i = 0; i < got; ++i) {
-      out[filled++] = hand_out(map_.number_at(addresses[i]), addresses[i]).data;
+      out[filled++] = hand_out(map_.number_at(addresses[i]), addresses[i], buffer_size_).data;
     }
     if (got < wanted) {
       count_refusal();
@@ -333,7 +348,13 @@ bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data,
     const std::size_t least = options_.hardened ? sizeof blank : 0;
     const std::size_t wanted =
         options_.zero_on_free == zeroing::all ? buffer_size_ : std::max(bytes, least);
+    if (checked_) {
+      detail::memory_checker::open(data, buffer_size_);
+    }
     std::memset(data, 0, std::min(wanted, buffer_size_));
+  }
+  if (checked_) {
+    detail::memory_checker::take_back(region_start(), data, buffer_size_);
   }
   return true;
 }
@@ -377,7 +398,7 @@ bool ring_buffer_pool::canary_intact(const std::byte* data) const noexcept {
 
 bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data) noexcept {
   buffer_state seen = states_[number].load(detail::relaxed);
-  if (seen == buffer_state::held && !canary_intact(data)) {
+  if (seen == buffer_state::held && !checked_ && !canary_intact(data)) {
     misused(misuse_kind::canary_overwritten, data, number);
     return false;
   }
@@ -390,7 +411,7 @@ bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data)
   }
   histories_[number].last_freer.store(thread_id(), detail::relaxed);
   detail::add_single_writer(histories_[number].free_count, 1U);  // the winner's alone
-  if (options_.zero_on_free == zeroing::none) {
+  if (options_.zero_on_free == zeroing::none && !checked_) {
     std::memcpy(data, poison, std::min(sizeof poison, buffer_size_));
   }
   return true;
@@ -510,6 +531,10 @@ pool_stats ring_buffer_pool::stats() const noexcept {
   now.alloc_count = ring.alloc_count + now.fallback_count;
   now.free_count += ring.free_count + upstream_frees_.load(detail::relaxed);
   return now;
+}
+
+std::byte* ring_buffer_pool::region_start() const noexcept {
+  return reinterpret_cast<std::byte*>(map_.base);
 }
 
 bool ring_buffer_pool::owns(const void* pointer) const noexcept {

@@ -80,6 +80,7 @@ class multi_size_ring_pool {
  private:
   using placement = ring_buffer_pool::placement;
   using source = ring_buffer_pool::source;
+  using form = ring_buffer_pool::form;
 
   explicit multi_size_ring_pool(std::nullptr_t /*unplaced*/) noexcept {}
   [[nodiscard]] detail::failure build(std::span<const size_class> classes,
@@ -93,8 +94,8 @@ class multi_size_ring_pool {
     ring_buffer_pool* home = nullptr;
     placement taken;
   };
-  [[nodiscard]] choice take(std::size_t size, source from) noexcept;
-  RINGPOOL_COLD choice take_slow(std::size_t size, source from) noexcept;
+  [[nodiscard]] choice take(std::size_t size, source from, form as) noexcept;
+  RINGPOOL_COLD choice take_slow(std::size_t size, source from, form as) noexcept;
   [[nodiscard]] ring_buffer_pool& smallest_fit(std::size_t size) const noexcept;
   [[nodiscard]] ring_buffer_pool& home_of(const void* pointer) const noexcept;
   [[nodiscard]] std::size_t class_at(std::uintptr_t address) const noexcept;
@@ -111,26 +112,26 @@ class multi_size_ring_pool {
 
 // ---- Fast path ----------------------------------------------------------------------------------
 
-inline auto multi_size_ring_pool::take(std::size_t size, source from) noexcept -> choice {
+inline auto multi_size_ring_pool::take(std::size_t size, source from, form as) noexcept -> choice {
   if (table_.covers(size)) [[likely]] {
     ring_buffer_pool& home = classes_[table_.class_of(size)];
     if (const placement hit = home.take_fast(size); hit.data != nullptr) [[likely]] {
       return {&home, hit};
     }
   }
-  return take_slow(size, from);
+  return take_slow(size, from, as);
 }
 
 inline void* multi_size_ring_pool::allocate(std::size_t size) noexcept {
-  return take(size, source::any).taken.data;
+  return take(size, source::any, form::pointer).taken.data;
 }
 
 inline void* multi_size_ring_pool::try_allocate(std::size_t size) noexcept {
-  return take(size, source::ring).taken.data;
+  return take(size, source::ring, form::pointer).taken.data;
 }
 
 inline buffer multi_size_ring_pool::alloc(std::size_t size) {
-  const choice got = take(size, source::any);
+  const choice got = take(size, source::any, form::handle);
   if (got.taken.data == nullptr) [[unlikely]] {
     detail::throw_bad_alloc();
   }
@@ -138,12 +139,12 @@ inline buffer multi_size_ring_pool::alloc(std::size_t size) {
 }
 
 inline buffer multi_size_ring_pool::alloc(std::size_t size, const std::nothrow_t&) noexcept {
-  const choice got = take(size, source::any);
+  const choice got = take(size, source::any, form::handle);
   return got.home->handle(got.taken, size);
 }
 
 inline buffer multi_size_ring_pool::try_alloc(std::size_t size) noexcept {
-  const choice got = take(size, source::ring);
+  const choice got = take(size, source::ring, form::handle);
   return got.home->handle(got.taken, size);
 }
 

@@ -154,6 +154,8 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
 
   enum class buffer_state : std::uint8_t { free, held, trimmed };
   enum class source : std::uint8_t { ring, any };
+  /// What the caller gets: a pointer to the bytes it asked for, or a handle on all of a buffer.
+  enum class form : std::uint8_t { pointer, handle };
 
   /// A buffer given out, or nothing.
   struct placement {
@@ -173,17 +175,18 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   [[nodiscard]] detail::failure place(const detail::pool_place& place);
   void lay_out(const detail::pool_layout& layout, std::byte* metadata, std::byte* region) noexcept;
 
-  [[nodiscard]] placement take(std::size_t size, source from) noexcept;
+  [[nodiscard]] placement take(std::size_t size, source from, form as) noexcept;
   [[nodiscard]] buffer handle(const placement& taken, std::size_t size) noexcept;
   [[nodiscard]] placement take_fast(std::size_t size) noexcept;
   [[nodiscard]] bool give_fast(std::uint64_t number, std::uintptr_t address) noexcept;
-  RINGPOOL_COLD placement take_slow(std::size_t size, source from) noexcept;
+  RINGPOOL_COLD placement take_slow(std::size_t size, source from, form as) noexcept;
   RINGPOOL_COLD void give_slow(void* pointer, std::size_t used_bytes) noexcept;
 
   void count_refusal() noexcept;
-  [[nodiscard]] placement take_elastic() noexcept;
+  [[nodiscard]] placement take_elastic(std::size_t visible_bytes) noexcept;
   [[nodiscard]] placement take_upstream(std::size_t size) noexcept;
-  placement hand_out(std::uint64_t number, std::uintptr_t address) noexcept;
+  placement hand_out(std::uint64_t number, std::uintptr_t address,
+                     std::size_t visible_bytes) noexcept;
   [[nodiscard]] bool take_back(std::uint64_t number, std::byte* data, std::size_t bytes) noexcept;
   [[nodiscard]] bool hardened_take_back(std::uint64_t number, std::byte* data) noexcept;
   void give_elastic(std::uintptr_t address) noexcept;
@@ -198,11 +201,16 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   static void on_fork(void* self, detail::fork_phase phase) noexcept;
 
   [[nodiscard]] std::byte* empty_address() const noexcept { return region_end_; }
+  [[nodiscard]] std::byte* region_start() const noexcept;
+  [[nodiscard]] std::size_t region_bytes() const noexcept {
+    return reinterpret_cast<std::uintptr_t>(region_end_) - map_.base;
+  }
 
   // ---- Hot: one line, read by every call, written by raids alone (the gate, in cache_).
-  detail::slot_map map_;          // of the ring's buffers
-  std::uint64_t fast_slots_ = 0;  // frees below it may go fast; 0: none (hardened, zeroing)
-  std::uint64_t fast_size_ = 0;   // requests of 1 .. it may go fast; 0: none (hardened)
+  detail::slot_map map_;  // of the ring's buffers
+  std::uint64_t fast_slots_ =
+      0;                         // frees below it may go fast; 0: none (hardened, checked, zeroing)
+  std::uint64_t fast_size_ = 0;  // requests of 1 .. it may go fast; 0: none (hardened, checked)
   std::atomic<buffer_state>* states_ = nullptr;
   index_cache cache_;
 
@@ -218,6 +226,7 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   index_ring elastic_ring_;
   index_cache elastic_cache_;
   history* histories_ = nullptr;
+  bool checked_ = false;  // detail::memory_checker watches the buffers
   memory_report report_;
   detail::upstream_ledger* upstream_ = nullptr;  // own_upstream_, or the set's
 
@@ -267,11 +276,11 @@ inline bool ring_buffer_pool::give_fast(std::uint64_t number, std::uintptr_t add
   return false;
 }
 
-inline auto ring_buffer_pool::take(std::size_t size, source from) noexcept -> placement {
+inline auto ring_buffer_pool::take(std::size_t size, source from, form as) noexcept -> placement {
   if (const placement hit = take_fast(size); hit.data != nullptr) [[likely]] {
     return hit;
   }
-  return take_slow(size, from);
+  return take_slow(size, from, as);
 }
 
 inline buffer ring_buffer_pool::handle(const placement& taken, std::size_t size) noexcept {
@@ -279,7 +288,7 @@ inline buffer ring_buffer_pool::handle(const placement& taken, std::size_t size)
 }
 
 inline buffer ring_buffer_pool::alloc(std::size_t size) {
-  const placement taken = take(size, source::any);
+  const placement taken = take(size, source::any, form::handle);
   if (taken.data == nullptr) [[unlikely]] {
     detail::throw_bad_alloc();
   }
@@ -287,19 +296,19 @@ inline buffer ring_buffer_pool::alloc(std::size_t size) {
 }
 
 inline buffer ring_buffer_pool::alloc(std::size_t size, const std::nothrow_t&) noexcept {
-  return handle(take(size, source::any), size);
+  return handle(take(size, source::any, form::handle), size);
 }
 
 inline buffer ring_buffer_pool::try_alloc(std::size_t size) noexcept {
-  return handle(take(size, source::ring), size);
+  return handle(take(size, source::ring, form::handle), size);
 }
 
 inline void* ring_buffer_pool::allocate(std::size_t size) noexcept {
-  return take(size, source::any).data;
+  return take(size, source::any, form::pointer).data;
 }
 
 inline void* ring_buffer_pool::try_allocate(std::size_t size) noexcept {
-  return take(size, source::ring).data;
+  return take(size, source::ring, form::pointer).data;
 }
 
 inline void ring_buffer_pool::deallocate(void* pointer) noexcept {

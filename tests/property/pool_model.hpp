@@ -177,12 +177,10 @@ class pool_against_model {
       return wrong("refused though there was a buffer");
     }
     must(reinterpret_cast<std::uintptr_t>(data) % cache_line_bytes == 0, "not aligned");
-    held_buffer taken{std::move(handle),
-                      class_for(size),
-                      size,
-                      right == buffer_origin::upstream ? size : one.buffer_size,
-                      right,
-                      ++stamp_};
+    // Raw pointers are for what was asked for, as a memory checker sees it.
+    const bool whole = static_cast<bool>(handle) && right != buffer_origin::upstream;
+    const std::size_t visible = whole ? one.buffer_size : size;
+    held_buffer taken{std::move(handle), class_for(size), size, visible, right, ++stamp_};
     must(!taken.handle || taken.handle.capacity() == taken.capacity, "another capacity");
     if (overlaps(data, taken.capacity)) {
       (void)taken.handle.release();

@@ -140,9 +140,8 @@ bool basic_index_ring<Policy>::take_one(word ticket, slot_index& out) noexcept {
   word seen = cell.load(detail::acquire);  // A2 <- R2, should it be ours
   for (;;) {
     if (cycle_of(seen) == ticket >> entry_bits_) {
-      // Ours, and only ours: no other taker has this ticket. One of a later cycle may mark the entry
-      // unsafe meanwhile.
-      // R3 -> A3 (place_one): the entry is empty again.
+      // Ours, and only ours: no other taker has this ticket. One of a later cycle may mark the
+      // entry unsafe meanwhile. R3 -> A3 (place_one): the entry is empty again.
       cell.fetch_and(~index_mask(), detail::release);
       out = slot_index{static_cast<std::uint32_t>((seen & index_mask()) - 1)};
       return true;

@@ -225,16 +225,24 @@ auto ring_buffer_pool::take_upstream(std::size_t size) noexcept -> placement {
 auto ring_buffer_pool::hand_out(std::uint64_t number, std::uintptr_t address,
                                 std::size_t visible_bytes) noexcept -> placement {
   auto* const data = reinterpret_cast<std::byte*>(address);
+  if (fast_size_ == 0) [[unlikely]] {
+    prepare(number, data, visible_bytes);
+  }
+  states_[number].store(buffer_state::held, detail::relaxed);  // this thread's buffer now
+  return {data, slot_index{static_cast<std::uint32_t>(number)}};
+}
+
+/// Hardened and checked pools: what is due before a buffer is given out.
+void ring_buffer_pool::prepare(std::uint64_t number, std::byte* data,
+                               std::size_t visible_bytes) noexcept {
   if (checked_) {
     using content = detail::memory_checker::content;
     const bool zero = options_.zero_on_free == zeroing::all;
     detail::memory_checker::give(region_start(), data, visible_bytes,
                                  zero ? content::zero : content::undefined);
-  } else if (options_.hardened) {
+  } else {
     guard(number, data);
   }
-  states_[number].store(buffer_state::held, detail::relaxed);  // this thread's buffer now
-  return {data, slot_index{static_cast<std::uint32_t>(number)}};
 }
 
 std::size_t ring_buffer_pool::allocate_bulk(std::span<void*> out) noexcept {
@@ -343,6 +351,14 @@ bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data,
   } else {
     states_[number].store(buffer_state::free, detail::relaxed);  // published by the push
   }
+  if (fast_slots_ == 0) [[unlikely]] {
+    clean(data, bytes);
+  }
+  return true;
+}
+
+/// Zeroing and checked pools: what is due once a buffer has no owner.
+void ring_buffer_pool::clean(std::byte* data, std::size_t bytes) noexcept {
   if (options_.zero_on_free != zeroing::none) {
     // Hardened pools check the first bytes at the next allocation, used or not.
     const std::size_t least = options_.hardened ? sizeof blank : 0;
@@ -356,7 +372,6 @@ bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data,
   if (checked_) {
     detail::memory_checker::take_back(region_start(), data, buffer_size_);
   }
-  return true;
 }
 
 void ring_buffer_pool::give_unknown(void* pointer) noexcept {

@@ -187,6 +187,8 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   [[nodiscard]] placement take_upstream(std::size_t size) noexcept;
   placement hand_out(std::uint64_t number, std::uintptr_t address,
                      std::size_t visible_bytes) noexcept;
+  void prepare(std::uint64_t number, std::byte* data, std::size_t visible_bytes) noexcept;
+  void clean(std::byte* data, std::size_t bytes) noexcept;
   [[nodiscard]] bool take_back(std::uint64_t number, std::byte* data, std::size_t bytes) noexcept;
   [[nodiscard]] bool hardened_take_back(std::uint64_t number, std::byte* data) noexcept;
   void give_elastic(std::uintptr_t address) noexcept;

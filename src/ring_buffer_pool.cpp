@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "ringpool/ring_buffer_pool.hpp"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,17 +10,15 @@
 #include "memory_checker.hpp"
 #include "pool_layout.hpp"
 
-// Edges (release -> acquire):
-//   R1 -> A1  trim -> trim   states of collected buffers
-// All other atomics here are relaxed: counters that stand for themselves, and states of buffers
-// that belong to the calling thread; the push and pop of a buffer order the rest.
+// All atomics here are relaxed: counters that stand for themselves, and states of buffers that
+// belong to the calling thread; the push and pop of a buffer order the rest.
 
 namespace ringpool {
 namespace {
 
 constexpr std::uint64_t canary = 0x5ca1ab1e0ddba11dULL;
-constexpr std::uint64_t poison[2] = {0xdeadb0ffdeadb0ffULL, 0xdeadb0ffdeadb0ffULL};
-constexpr std::uint64_t blank[2] = {0, 0};
+constexpr std::uint64_t poison = 0xdeadb0ffdeadb0ffULL;
+constexpr std::size_t looked_at_bytes = 16;  // of a free buffer, in hardened pools
 
 RINGPOOL_FAST_TLS constinit thread_local std::int32_t tls_thread_id = 0;
 
@@ -30,12 +27,6 @@ std::int32_t thread_id() noexcept {
     tls_thread_id = ::gettid();
   }
   return tls_thread_id;
-}
-
-std::int64_t coarse_milliseconds() noexcept {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
 
 }  // namespace
@@ -361,7 +352,7 @@ bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data,
 void ring_buffer_pool::clean(std::byte* data, std::size_t bytes) noexcept {
   if (options_.zero_on_free != zeroing::none) {
     // Hardened pools check the first bytes at the next allocation, used or not.
-    const std::size_t least = options_.hardened ? sizeof blank : 0;
+    const std::size_t least = options_.hardened ? looked_at_bytes : 0;
     const std::size_t wanted =
         options_.zero_on_free == zeroing::all ? buffer_size_ : std::max(bytes, least);
     if (checked_) {
@@ -399,12 +390,23 @@ void ring_buffer_pool::misused(misuse_kind kind, const void* pointer,
 
 /// Checks that nobody wrote to the buffer while it was free, and sets its canary.
 void ring_buffer_pool::guard(std::uint64_t number, std::byte* data) noexcept {
-  const std::uint64_t(&expected)[2] = options_.zero_on_free == zeroing::none ? poison : blank;
   const bool ever_freed = histories_[number].free_count.load(detail::relaxed) != 0;
-  if (ever_freed && std::memcmp(data, expected, std::min(sizeof expected, buffer_size_)) != 0) {
+  if (ever_freed && !starts_with(data, free_word())) {
     misused(misuse_kind::write_after_free, data, number);
   }
   std::memcpy(data + buffer_size_, &canary, sizeof canary);
+}
+
+/// What the first bytes of a free buffer are made of.
+std::uint64_t ring_buffer_pool::free_word() const noexcept {
+  return options_.zero_on_free == zeroing::none ? poison : 0;
+}
+
+/// Compares the first bytes. (Sizes that are known to the compiler need no call.)
+bool ring_buffer_pool::starts_with(const std::byte* data, std::uint64_t word) const noexcept {
+  const std::uint64_t expected[looked_at_bytes / 8] = {word, word};
+  return (buffer_size_ < looked_at_bytes ? std::memcmp(data, expected, buffer_size_)
+                                         : std::memcmp(data, expected, looked_at_bytes)) == 0;
 }
 
 bool ring_buffer_pool::canary_intact(const std::byte* data) const noexcept {
@@ -427,92 +429,11 @@ bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data)
   histories_[number].last_freer.store(thread_id(), detail::relaxed);
   detail::add_single_writer(histories_[number].free_count, 1U);  // the winner's alone
   if (options_.zero_on_free == zeroing::none && !checked_) {
-    std::memcpy(data, poison, std::min(sizeof poison, buffer_size_));
+    constexpr std::uint64_t words[looked_at_bytes / 8] = {poison, poison};
+    buffer_size_ < looked_at_bytes ? std::memcpy(data, words, buffer_size_)
+                                   : std::memcpy(data, words, looked_at_bytes);
   }
   return true;
-}
-
-// ---- Elastic memory -----------------------------------------------------------------------------
-
-std::size_t ring_buffer_pool::trim() noexcept {
-  // A1 <- R1: what the last trimmer did with the collected buffers
-  if (options_.elastic_capacity == 0 || trimming_.exchange(true, detail::acquire)) {
-    return 0;  // another thread is at it
-  }
-  elastic_dirty_.store(false, detail::relaxed);
-  collect_returned_elastic();
-  const std::size_t bytes = discard_collected_elastic();
-  return_collected_elastic();
-  // R1 -> A1 (trim): the states of collected buffers
-  trimming_.store(false, detail::release);
-  return bytes;
-}
-
-/// Takes every free elastic buffer that was used before out of caches and ring, and marks it.
-void ring_buffer_pool::collect_returned_elastic() noexcept {
-  elastic_cache_.drain(elastic_map_);
-  slot_index slots[64];
-  while (const std::size_t count = elastic_ring_.pop_returned(slots)) {
-    for (std::size_t i = 0; i < count; ++i) {
-      states_[capacity_ + to_number(slots[i])].store(buffer_state::trimmed, detail::relaxed);
-    }
-  }
-}
-
-/// Whole pages of adjacent collected buffers go back to the system.
-std::size_t ring_buffer_pool::discard_collected_elastic() noexcept {
-  const std::size_t page = arena::page_bytes();
-  const std::size_t used = elastic_ring_.touched();
-  const auto collected = [&](std::size_t i) {
-    return states_[capacity_ + i].load(detail::relaxed) == buffer_state::trimmed;
-  };
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < used;) {
-    std::size_t end = i;
-    while (end < used && collected(end)) {
-      ++end;
-    }
-    const std::uintptr_t from = (elastic_map_.address_of(i) + page - 1) & ~(page - 1);
-    const std::uintptr_t to = elastic_map_.address_of(end) & ~(page - 1);
-    if (from < to) {
-      arena::discard(reinterpret_cast<std::byte*>(from), to - from);
-      bytes += to - from;
-    }
-    i = end + 1;
-  }
-  return bytes;
-}
-
-void ring_buffer_pool::return_collected_elastic() noexcept {
-  const std::size_t used = elastic_ring_.touched();
-  for (std::size_t i = 0; i < used; ++i) {
-    if (states_[capacity_ + i].load(detail::relaxed) == buffer_state::trimmed) {
-      if (histories_ != nullptr) {
-        histories_[capacity_ + i].free_count.store(0, detail::relaxed);  // reads as new
-      }
-      states_[capacity_ + i].store(buffer_state::free, detail::relaxed);
-      const slot_index slot{static_cast<std::uint32_t>(i)};
-      elastic_ring_.push_bulk({&slot, 1});
-    }
-  }
-}
-
-std::size_t ring_buffer_pool::decay() noexcept {
-  if (options_.elastic_capacity == 0 || !elastic_dirty_.load(detail::relaxed)) {
-    return 0;
-  }
-  const std::int64_t now = coarse_milliseconds();
-  if (decay_looked_ms_.exchange(now, detail::relaxed) == now) {
-    return 0;  // once a tick of the coarse clock: the totals look at every thread's cache
-  }
-  const std::uint64_t allocs = elastic_cache_.totals().alloc_count;
-  // relaxed: two threads that both decide to trim meet at trimming_
-  if (decay_seen_allocs_.exchange(allocs, detail::relaxed) != allocs) {
-    decay_changed_ms_.store(now, detail::relaxed);
-    return 0;
-  }
-  const std::int64_t idle = now - decay_changed_ms_.load(detail::relaxed);
-  return idle >= options_.elastic_decay.count() ? trim() : 0;
 }
 
 // ---- Looking at it ------------------------------------------------------------------------------

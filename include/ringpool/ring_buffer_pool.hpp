@@ -196,6 +196,8 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   void misused(misuse_kind kind, const void* pointer, std::uint64_t number) noexcept;
 
   void guard(std::uint64_t number, std::byte* data) noexcept;
+  [[nodiscard]] std::uint64_t free_word() const noexcept;
+  [[nodiscard]] bool starts_with(const std::byte* data, std::uint64_t word) const noexcept;
   [[nodiscard]] bool canary_intact(const std::byte* data) const noexcept;
   void collect_returned_elastic() noexcept;
   std::size_t discard_collected_elastic() noexcept;

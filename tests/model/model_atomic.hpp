@@ -44,6 +44,12 @@ class atomic {
   T fetch_add(T by, std::memory_order how, where_type where = where_type::current()) {
     return change(how, where, [by](T old) { return static_cast<T>(old + by); });
   }
+  T fetch_sub(T by, std::memory_order how, where_type where = where_type::current()) {
+    return change(how, where, [by](T old) { return static_cast<T>(old - by); });
+  }
+  T fetch_or(T mask, std::memory_order how, where_type where = where_type::current()) {
+    return change(how, where, [mask](T old) { return static_cast<T>(old | mask); });
+  }
   T fetch_and(T mask, std::memory_order how, where_type where = where_type::current()) {
     return change(how, where, [mask](T old) { return static_cast<T>(old & mask); });
   }

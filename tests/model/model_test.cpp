@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 
@@ -173,6 +174,63 @@ TEST(index_cache_model, a_refusal_without_a_raid_meets_the_opening_of_the_gate) 
   expect_sound<cached_pool>({2, {"aaaff", "afa"}}, within(3, 1));
 }
 
+/// A buffer is free at every moment, but never one for long: it lies in the cache of slot 1 while
+/// its owner is between calls, and in the ring while that is inside one. Who looks at the cache
+/// when the owner is under way, and at the ring when that is empty again, must look again.
+class never_in_one_place final : public program {
+ public:
+  never_in_one_place() {
+    for (slot_index& slot : held_) {
+      require(pool_.take({&slot, 1}) == 1, "the set-up takes all");
+    }
+    policy::slots[max_threads] = 1;
+    pool_.give({&held_[0], 1});
+    policy::slots[max_threads] = 0;
+    policy::slots[1] = 4;
+  }
+  [[nodiscard]] unsigned thread_count() const override { return 2; }
+  void run_thread(unsigned number) override {
+    if (number == 0) {
+      policy::slots[0] = 2;
+      pool_.give({&held_[1], 1});
+      policy::slots[0] = 1;
+      pool_.give({&held_[2], 1});
+      policy::slots[0] = 3;
+      expect_one();
+    }
+    expect_one();
+  }
+  void check_at_end(unsigned /*parked*/) override {}
+
+ private:
+  void expect_one() {
+    slot_index one{};
+    require(pool_.take({&one, 1}) == 1, "refused although a buffer was free all the time");
+  }
+
+  cached_pool pool_{script_set{4, {}, 1, false, 2}};
+  std::array<slot_index, 4> held_{};
+};
+
+TEST(index_cache_model, a_raid_looks_again_at_owners_that_were_under_way) {
+  expect_sound([] { return std::make_unique<never_in_one_place>(); }, within(3, 0));
+}
+
+TEST(index_cache_model, a_thread_goes_on_in_the_slot_of_one_that_ended) {
+  const auto reborn = [](std::size_t capacity, std::vector<std::string> threads) {
+    return script_set{capacity, std::move(threads), 1, false, 1, true};
+  };
+  expect_sound<cached_pool>(reborn(2, {"afx", "af"}), within(4, 1));
+  expect_sound<cached_pool>(reborn(2, {"afxa", "aa"}), within(3, 1));
+  expect_sound<cached_pool>(reborn(2, {"afx", "af", "aa"}), within(2, 0));
+}
+
+TEST(index_cache_model, trimming_takes_out_and_brings_back) {
+  expect_sound<cached_pool>({2, {"aft", "aa"}}, within(3, 1));
+  expect_sound<cached_pool>({4, {"AFt", "AF"}}, within(2, 1));
+  expect_sound<cached_pool>({2, {"af", "t", "a"}}, within(2, 0));
+}
+
 TEST(index_cache_model, owners_fence_for_themselves_where_membarrier_is_refused) {
   expect_sound<cached_pool>({2, {"afaf", "aa"}, 1, true}, within(2, 1));
 }
@@ -186,6 +244,12 @@ TEST(index_cache_model, random_walks_beyond_the_bounds_find_nothing) {
   far.random = scaled(15'000);
   expect_sound<cached_pool>({4, {"afAFa", "aAFaf", "AFafa"}}, far);
   expect_sound<ring_pool>({2, {"afAFa", "aAFaf", "AFafa"}}, far);
+}
+
+TEST(index_cache_model, random_walks_with_trims_of_threads_that_come_and_go_find_nothing) {
+  bounds far = within(40, 4);
+  far.random = scaled(15'000);
+  expect_sound<cached_pool>({4, {"afxAFxa", "aAxFtaf", "AFafxat"}, 1, false, 1, true}, far);
 }
 
 // ---- Seeded bugs --------------------------------------------------------------------------------
@@ -267,6 +331,50 @@ class counted_early {
 TEST(model_twins, a_ring_that_counts_before_it_places_blocks) {
   EXPECT_NE(explore(factory<counted_early>({1, {"afaf", "afaf"}}), within(3, 0, true)).violation,
             "");
+}
+
+/// A bag behind a flag, which says that it is empty when another call is at it. For the judge of
+/// refusals that is right: the other call may have kept all.
+class busy_bag {
+ public:
+  static constexpr bool linearizable = true;
+  explicit busy_bag(const script_set& scripts) : busy_(1), bag_(1) {
+    bag_.get()->store((1U << scripts.capacity) - 1, detail::relaxed);
+  }
+  std::size_t take(std::span<slot_index> out) {
+    std::uint32_t idle = 0;
+    if (!busy_.get()->compare_exchange_strong(idle, 1, detail::acq_rel, detail::acquire)) {
+      return 0;
+    }
+    const std::uint32_t bag = bag_.get()->load(detail::relaxed);
+    if (bag != 0) {
+      out[0] = slot_index{static_cast<std::uint32_t>(std::countr_zero(bag))};
+      bag_.get()->store(bag & (bag - 1), detail::relaxed);
+    }
+    busy_.get()->store(0, detail::release);
+    return bag != 0 ? 1 : 0;
+  }
+  void give(std::span<const slot_index> slots) {
+    std::uint32_t idle = 0;
+    while (!busy_.get()->compare_exchange_strong(idle, 1, detail::acq_rel, detail::acquire)) {
+      idle = 0;
+    }
+    for (const slot_index one : slots) {
+      bag_.get()->fetch_or(1U << to_number(one), detail::relaxed);
+    }
+    busy_.get()->store(0, detail::release);
+  }
+  [[nodiscard]] static std::size_t inside(std::size_t /*count*/) { return 100; }
+  [[nodiscard]] static std::size_t counted(std::size_t made) { return made; }
+
+ private:
+  zeroed<model::atomic<std::uint32_t>> busy_;
+  zeroed<model::atomic<std::uint32_t>> bag_;
+};
+
+TEST(model_twins, a_bag_that_is_empty_while_another_call_is_at_it_has_no_order) {
+  const outcome found = explore(factory<busy_bag>({2, {"a", "a"}}), within(2, 0));
+  EXPECT_EQ(found.violation, "the calls have no order");
 }
 
 }  // namespace

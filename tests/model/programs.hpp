@@ -8,19 +8,24 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "history.hpp"
 #include "model_atomic.hpp"
 #include "ringpool/detail/index_cache_impl.hpp"
 #include "ringpool/detail/index_ring_impl.hpp"
+#include "ringpool/detail/thread_slot_table.hpp"
 
 namespace ringpool::model {
 
 using model_ring = basic_index_ring<model::atomics>;
 
-/// Slots of model threads: thread n has slot n + 1, unless a test moves it.
+/// Slots of model threads: thread n has slot n + 1, unless a test moves it, or there is a table.
 struct policy {
   using atomics = model::atomics;
+  using slot_table = detail::basic_thread_slot_table<atomics, 64>;
+  static inline slot_table* table = nullptr;  ///< threads take their slots from it
   static inline std::array<std::uint32_t, max_threads + 1> slots{};
   static inline std::uint32_t live = 1;  ///< as the pool is told: makes caches larger or smaller
 
@@ -33,7 +38,19 @@ struct policy {
   static std::size_t thread_cache_offset() {
     return slots[current_thread()] * detail::cache_stride_bytes;
   }
-  static std::uint32_t ensure_thread_slot() { return slots[current_thread()]; }
+  static std::uint32_t ensure_thread_slot() {
+    std::uint32_t& mine = slots[current_thread()];
+    if (mine == 0 && table != nullptr && current_thread() != max_threads) {
+      mine = table->take_lowest();
+    }
+    return mine;
+  }
+  /// As at the end of a thread; what runs on is a new one.
+  static void end_thread() {
+    if (const std::uint32_t mine = std::exchange(slots[current_thread()], 0); mine != 0) {
+      table->release_slot(mine);
+    }
+  }
   static std::uint32_t live_thread_slots() { return live; }
 };
 using model_cache = basic_index_cache<policy>;
@@ -138,13 +155,15 @@ class refusal_judge {
   std::array<std::array<std::uint32_t, max_threads>, max_threads + 1> known_{};
 };
 
-/// One thread's script: 'a' takes a buffer, 'f' gives the oldest back, 'A' and 'F' two at once.
+/// One thread's script: 'a' takes a buffer, 'f' gives the oldest back, 'A' and 'F' two at once;
+/// 't' takes all that is free out, as trim does, and back; 'x' ends the thread and starts another.
 struct script_set {
   std::size_t capacity = 1;
   std::vector<std::string> threads;
   std::uint64_t first_cycle = 1;  ///< of the ring's tags
   bool fenced = false;            ///< caches: membarrier is refused
   std::uint32_t live = 1;         ///< caches: threads the pool believes in
+  bool slots_from_table = false;  ///< caches: as threads come and go
 };
 
 /// Scripts over Pool, which has take(span) and give(span) of numbers, and inside() of a call.
@@ -152,7 +171,11 @@ template <class Pool>
 class script_program final : public program {
  public:
   explicit script_program(const script_set& scripts)
-      : scripts_(scripts), pool_(scripts), owners_(scripts.capacity), judge_(scripts.capacity) {}
+      : scripts_(scripts),
+        pool_(scripts),
+        owners_(scripts.capacity),
+        judge_(scripts.capacity),
+        history_(scripts.capacity) {}
 
   [[nodiscard]] unsigned thread_count() const override {
     return static_cast<unsigned>(scripts_.threads.size());
@@ -164,7 +187,10 @@ class script_program final : public program {
         case 'a': take(1); break;
         case 'A': take(2); break;
         case 'f': give(1); break;
-        default: give(2); break;
+        case 'F': give(2); break;
+        case 't': trim(); break;
+        case 'x': policy::end_thread(); break;
+        default: require(false, "a command that there is not");
       }
     }
   }
@@ -181,6 +207,9 @@ class script_program final : public program {
     require(held + got + inside >= scripts_.capacity, "a buffer is lost");
     require(parked != max_threads || pool_.counted(allocs_ + got) == allocs_ + got,
             "the counters do not add up");
+    if constexpr (requires { requires Pool::linearizable; }) {
+      require(parked != max_threads || history_.is_linearizable(), "the calls have no order");
+    }
   }
 
  private:
@@ -188,6 +217,7 @@ class script_program final : public program {
     std::array<slot_index, 2> got{};
     begin(count);
     const std::size_t number = pool_.take({got.data(), count});
+    history_.end(false, number);
     if (number == 0) {
       judge_.refused();
     }
@@ -209,12 +239,24 @@ class script_program final : public program {
       owners_.give(to_number(one));
     }
     pool_.give(given);
+    history_.end(true, given.size());
+    end();
+  }
+
+  /// All that is free is inside this call.
+  void trim() {
+    inside_[current_thread()] = scripts_.capacity;
+    judge_.begin(scripts_.capacity);
+    if constexpr (requires { pool_.trim(); }) {
+      pool_.trim();
+    }
     end();
   }
 
   void begin(std::size_t count) {
     inside_[current_thread()] = pool_.inside(count);
     judge_.begin(inside_[current_thread()]);
+    history_.begin();
   }
   void end() {
     inside_[current_thread()] = 0;
@@ -225,6 +267,7 @@ class script_program final : public program {
   Pool pool_;
   owners owners_;
   refusal_judge judge_;
+  bag_history history_;
   std::array<std::vector<slot_index>, max_threads> held_;
   std::array<std::size_t, max_threads + 1> inside_{};
   std::size_t allocs_ = 0;
@@ -233,6 +276,7 @@ class script_program final : public program {
 /// The ring alone.
 class ring_pool {
  public:
+  static constexpr bool linearizable = true;
   explicit ring_pool(const script_set& scripts)
       : entries_(model_ring::entry_count(scripts.capacity)), ring_(1) {
     ring_.get()->reset(entries_.get(), scripts.capacity, scripts.first_cycle);
@@ -248,14 +292,22 @@ class ring_pool {
 };
 
 /// The caches over the ring, as ring_buffer_pool uses them. No memory stands behind the addresses.
+/// Not linearizable: a call may be refused what is in the cache of a thread inside a call.
 class cached_pool {
  public:
   explicit cached_pool(const script_set& scripts)
       : caches_(max_threads + 1),
         entries_(model_ring::entry_count(scripts.capacity)),
         ring_(1),
-        cache_(1) {
+        cache_(1),
+        table_(1) {
     policy::slots = {1, 2, 3, 4, 0};
+    policy::table = nullptr;
+    if (scripts.slots_from_table) {
+      policy::slots = {};
+      policy::table = table_.get();
+      table_.get()->leave_only(0);
+    }
     policy::live = scripts.live;
     ring_.get()->reset(entries_.get(), scripts.capacity, scripts.first_cycle);
     cache_.get()->reset(*ring_.get(), caches_.get(), model_cache::max_items, scripts.fenced);
@@ -295,13 +347,29 @@ class cached_pool {
     }
   }
 
+  /// The steps of ring_buffer_pool::trim, by the same calls.
+  void trim() {
+    cache_.get()->drain(map_);
+    std::vector<slot_index> collected;
+    for (slot_index one{}; ring_.get()->pop_returned({&one, 1}) == 1;) {
+      collected.push_back(one);
+    }
+    for (const slot_index& one : collected) {
+      ring_.get()->push_bulk({&one, 1});
+    }
+  }
+
   [[nodiscard]] std::size_t counted(std::size_t /*made*/) const {
     return cache_.get()->totals().alloc_count;
   }
   /// What a call may keep: what it was given or asks for, its thread's cache, and a refill's share
   /// or, for a raider, the largest cache that it can find.
   [[nodiscard]] std::size_t inside(std::size_t count) const {
-    const std::uint64_t level = caches_.get()[policy::slots[current_thread()]].level.peek();
+    const std::uint32_t slot = policy::slots[current_thread()];
+    std::uint64_t level = caches_.get()[slot].level.peek();
+    for (std::uint32_t any = 1; slot == 0 && any <= max_threads; ++any) {  // it may get any slot
+      level = std::max(level, caches_.get()[any].level.peek());
+    }
     return count + (level == 0 ? 0 : level - 1) + largest_;
   }
 
@@ -315,6 +383,7 @@ class cached_pool {
   zeroed<model_ring::entry> entries_;
   zeroed<model_ring> ring_;
   zeroed<model_cache> cache_;
+  zeroed<policy::slot_table> table_;
   std::size_t largest_ = 0;
 };
 

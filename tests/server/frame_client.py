@@ -39,11 +39,11 @@ def until(condition, seconds, what):
 class Server:
     """`ringpool serve` on a free loopback port."""
 
-    def __init__(self, *options, descriptors=None, expect_start=True):
+    def __init__(self, *options, descriptors=None, expect_start=True, through=()):
         self.folder = tempfile.TemporaryDirectory(prefix="ringpool-test-")
         self.port_file = os.path.join(self.folder.name, "port")
         self.stats_file = os.path.join(self.folder.name, "stats.json")
-        command = [BINARY, "serve", "--listen", "127.0.0.1:0", "--port-file", self.port_file,
+        command = [*through, BINARY, "serve", "--listen", "127.0.0.1:0", "--port-file", self.port_file,
                    "--stats-file", self.stats_file, *options]
 
         def limit_descriptors():

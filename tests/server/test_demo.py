@@ -182,6 +182,12 @@ class FrontDoor(unittest.TestCase):
         for name in ("serve", "load", "demo", "version"):
             self.assertIn(name, out)
 
+    def test_help_is_plain_text(self):
+        for name in ("serve", "load", "demo"):
+            _, out, _ = self.run_command(name, "--help")
+            self.assertIn("Usage", out)
+            self.assertTrue(all(c.isprintable() or c == "\n" for c in out), out)
+
     def test_no_subcommand_and_an_unknown_one_end_with_2(self):
         for arguments in ((), ("fly",), ("demo", "--connections", "0"), ("demo", "--rounds", "x")):
             code, _, err = self.run_command(*arguments)

@@ -8,10 +8,10 @@
 #include <pthread.h>
 
 #include <atomic>
-#include <cstdio>
 #include <thread>
 #include <vector>
 
+#include "../support/resident.hpp"
 #include "exact_capacity.hpp"
 #include "scale.hpp"
 
@@ -30,18 +30,6 @@ void expect_whole(ring_buffer_pool& pool) {
   verdict log;
   require_whole(pool, log);
   EXPECT_TRUE(log.clean()) << log.text();
-}
-
-/// proc(5), statm: the second field, in pages.
-std::size_t resident_bytes() {
-  std::FILE* file = std::fopen("/proc/self/statm", "re");
-  std::size_t total = 0;
-  std::size_t resident = 0;
-  const bool read = file != nullptr && std::fscanf(file, "%zu %zu", &total, &resident) == 2;
-  if (file != nullptr) {
-    std::fclose(file);
-  }
-  return read ? resident * arena::page_bytes() : 0;
 }
 
 /// `count` threads, up to eight alive at a time, each using the pool from birth to death.
@@ -63,9 +51,9 @@ TEST(thread_lifetimes, ten_thousand_births_and_deaths_leave_no_trace) {
   verdict log;
   const std::size_t count = scaled(10'000, 1'000);
   be_born_and_die(pool, count / 5, log);
-  const std::size_t before = resident_bytes();
+  const std::size_t before = test::resident_bytes_of_process();
   be_born_and_die(pool, count - count / 5, log);
-  const std::size_t after = resident_bytes();
+  const std::size_t after = test::resident_bytes_of_process();
   EXPECT_TRUE(log.clean()) << log.text();
   if (!under_sanitizer) {  // their shadow memory grows by itself
     EXPECT_LE(after, before + (std::size_t{1} << 20)) << "resident bytes grew with dead threads";

@@ -53,13 +53,22 @@ void add_time(CLI::App& app, const std::string& name, std::chrono::milliseconds&
       ->default_str(fmt::format("{:g}", static_cast<double>(value.count()) / 1000.0));
 }
 
+/// An option with one of a few words. (A transformer would print the values too, as characters.)
+template <class Value>
+void add_choice(CLI::App& serve, const std::string& name, Value& value,
+                const std::map<std::string, Value>& words, const std::string& standard,
+                const std::string& meaning) {
+  serve
+      .add_option_function<std::string>(
+          name, [&value, words](const std::string& word) { value = words.at(word); }, meaning)
+      ->check(CLI::IsMember(words))
+      ->default_str(standard);
+}
+
 void add_buffer_options(CLI::App& serve, serve_options& options) {
-  const std::map<std::string, buffer_kind> kinds{{"pool", buffer_kind::pool},
-                                                 {"malloc", buffer_kind::malloc}};
-  serve.add_option("--buffers", options.buffers, "Payloads live in ringpool's buffers or malloc's")
-      ->transform(CLI::CheckedTransformer(kinds))
-      ->type_name("pool|malloc")
-      ->default_str("pool");
+  add_choice<buffer_kind>(serve, "--buffers", options.buffers,
+                          {{"pool", buffer_kind::pool}, {"malloc", buffer_kind::malloc}}, "pool",
+                          "Payloads live in ringpool's buffers or malloc's");
   serve
       .add_option_function<std::vector<std::string>>(
           "--class",
@@ -69,12 +78,9 @@ void add_buffer_options(CLI::App& serve, serve_options& options) {
           "A size class, in bytes and buffers (a power of two); repeatable")
       ->type_name("SIZE:COUNT")
       ->default_str("64:8192 256:4096 1024:2048 4096:1024 16384:256");
-  const std::map<std::string, zeroing> modes{
-      {"none", zeroing::none}, {"used", zeroing::used}, {"all", zeroing::all}};
-  serve.add_option("--zero-on-free", options.zero_on_free, "What to zero in a buffer given back")
-      ->transform(CLI::CheckedTransformer(modes))
-      ->type_name("none|used|all")
-      ->default_str("none");
+  add_choice<zeroing>(serve, "--zero-on-free", options.zero_on_free,
+                      {{"none", zeroing::none}, {"used", zeroing::used}, {"all", zeroing::all}},
+                      "none", "What to zero in a buffer given back");
   serve.add_flag("--hardened", options.hardened, "Catch more kinds of misuse, more slowly");
   serve.add_option("--elastic", options.elastic_count, "Further buffers a class, made when needed")
       ->type_name("COUNT")

@@ -15,7 +15,6 @@ namespace ringpool::detail {
 // after their exit has begun, and when all slots are taken; its caches are always missed.
 //
 // Edges (release -> acquire), in src/thread_slot.cpp:
-//   R1 -> A1  release_slot -> take_lowest_free_slot   what the last owner wrote to its caches
 //   R2 -> A2  prepare_thread_slots -> ensure_thread_slot   the key
 
 /// Byte offset of the calling thread's cache in every pool: slot x cache_stride_bytes.

@@ -168,7 +168,8 @@ STEPS = (
     Step("house", "licence lines, lengths, loose ends", commands(script("check_house.py"))),
     Step("format", "clang-format 14", format_check),
     Step("build", "release: g++, -Werror", build("release"), quick=True),
-    Step("test", "unit, property, model, stress, misuse, server, package", ctest("release"), quick=True),
+    Step("test", "unit, property, model, stress, misuse, server, package",
+         ctest("release", "-LE", "^more$"), quick=True),
     # Seeded bugs are found in the plain build, so their twins stay out of the builds below, and so
     # do the runs of the same bodies with membarrier refused.
     Step("asan-build", "AddressSanitizer, UndefinedBehaviorSanitizer; clang 14, -Werror; each header",
@@ -182,6 +183,7 @@ STEPS = (
          in_turn(build("fuzz", "ringpool_fuzz_quick"), ctest("fuzz", "-E", "command_line"))),
     # What a change of the command, or a release, wants besides.
     Step("tidy", "clang-tidy 14 on the library", tidy, more=True),
+    Step("package-all", "further ways to bring the library in", ctest("release", "-L", "^more$"), more=True),
     Step("fuzz-all", "likewise, the command line too", in_turn(build("fuzz"), ctest("fuzz")), more=True),
     Step("asan-all", "the command and everything else, and its tests, with AddressSanitizer",
          in_turn(build("asan"), ctest("asan", "-E", "_twin|server.demo")), more=True),

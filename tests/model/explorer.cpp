@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <random>
+#include <span>
 #include <sstream>
 #include <string_view>
 
@@ -114,7 +115,10 @@ class exploration {
   void check_at_end();
   static void check_main(void* argument);
   [[nodiscard]] std::uint32_t choose(std::uint32_t count);
+  [[nodiscard]] std::uint32_t choose(std::uint32_t count, std::uint32_t preferred);
   [[nodiscard]] unsigned pick_thread();
+  void deal_priorities();
+  [[nodiscard]] std::uint32_t most_urgent(std::span<const unsigned> options);
   location& at(location_id& id);
   order effective(order how, const std::source_location& where);
   [[nodiscard]] std::string choice_text() const;
@@ -141,6 +145,9 @@ class exploration {
   unsigned preemptions_ = 0;
   unsigned stale_ = 0;
   unsigned steps_ = 0;
+  unsigned last_steps_ = 1;  // of the execution before
+  std::array<unsigned, max_threads> priorities_{};
+  std::vector<unsigned> change_steps_;
   unsigned parked_ = max_threads;
 };
 
@@ -206,12 +213,42 @@ std::uint32_t exploration::choose(std::uint32_t count) {
   if (count == 1) {
     return 0;
   }
+  const std::uint32_t any =
+      limits_.random == 0 ? 0 : static_cast<std::uint32_t>(random_() % (count * 4));
+  return choose(count, any < count ? any : 0);  // random: mostly the plain choice
+}
+
+/// The next choice of those that were made before; where there is none, `preferred` becomes one.
+std::uint32_t exploration::choose(std::uint32_t count, std::uint32_t preferred) {
   if (depth_ == choices_.size()) {
-    const std::uint32_t first =
-        limits_.random == 0 ? 0 : static_cast<std::uint32_t>(random_() % (count * 4));
-    choices_.push_back({first < count ? first : 0, count});  // random: mostly the plain choice
+    choices_.push_back({preferred, count});
   }
   return std::min(choices_[depth_++].taken, count - 1);
+}
+
+void exploration::deal_priorities() {
+  const unsigned changes = limits_.priority_changes;
+  for (unsigned i = 0; i < max_threads; ++i) {
+    priorities_[i] = changes + i;  // above those that change
+  }
+  std::shuffle(priorities_.begin(), priorities_.end(), random_);
+  change_steps_.resize(changes);
+  for (unsigned& step : change_steps_) {
+    step = static_cast<unsigned>(random_() % last_steps_);
+  }
+}
+
+/// The place in `options` of the thread with the highest priority.
+std::uint32_t exploration::most_urgent(std::span<const unsigned> options) {
+  for (unsigned i = 0; i < change_steps_.size(); ++i) {
+    if (change_steps_[i] == steps_ && running_ != outside) {
+      priorities_[running_] = i;
+    }
+  }
+  const auto first = std::max_element(options.begin(), options.end(), [&](unsigned a, unsigned b) {
+    return priorities_[a] < priorities_[b];
+  });
+  return static_cast<std::uint32_t>(first - options.begin());
 }
 
 std::string exploration::choice_text() const {
@@ -246,6 +283,7 @@ void exploration::run_threads() {
     threads_[i].ended = true;
   }
   running_ = outside;
+  deal_priorities();
   while (violation_.empty()) {
     const unsigned next = pick_thread();
     if (next == outside) {
@@ -260,6 +298,7 @@ void exploration::run_threads() {
 void exploration::check_at_end() {
   contexts_[outside] = {this, outside};
   fibers_[outside].start(&check_main, &contexts_[outside]);
+  last_steps_ = std::max(steps_, 1U);
   steps_ = 0;
   checking_ = true;
   fibers_[outside].resume();
@@ -295,7 +334,9 @@ unsigned exploration::pick_thread() {
   if (count == 0) {
     return outside;
   }
-  const std::uint32_t chosen = choose(count + (may_park ? 1 : 0));
+  const bool by_priority = limits_.random != 0 && limits_.priority_changes != 0;
+  const std::uint32_t chosen = by_priority ? choose(count, most_urgent({options.data(), count}))
+                                           : choose(count + (may_park ? 1 : 0));
   if (chosen == count) {
     threads_[running_].parked = true;
     parked_ = running_;

@@ -35,6 +35,10 @@ struct bounds {
   bool park = false;         ///< one thread may stop for ever, anywhere
   std::uint64_t executions = 2'000'000;
   std::uint64_t random = 0;  ///< 0: depth first; else that many random executions
+  /// Random ones: 0: each choice by itself. Else threads have priorities, of which this many change
+  /// at random steps: PCT, S. Burckhardt et al., ASPLOS 2010, which finds a bug that takes d
+  /// ordered events of n threads and k steps with a chance of at least 1 / (n k^(d-1)).
+  unsigned priority_changes = 0;
   std::uint64_t seed = 1;
   unsigned steps = 4000;  ///< of one execution; more is a thread that is blocked
 };

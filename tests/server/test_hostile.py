@@ -14,10 +14,11 @@ import subprocess
 import tempfile
 import threading
 import time
+import types
 import unittest
 
 import frame_client
-from frame_client import Server, exchange, frame, payload_of
+from frame_client import Server, closed_by_server, exchange, frame, payload_of
 
 FULL = os.environ.get("RINGPOOL_HOSTILE") == "full"
 SANITIZED = bool(os.environ.get("RINGPOOL_SANITIZERS"))
@@ -79,8 +80,8 @@ class HalfFrames(unittest.TestCase):
             ratio = statistics.median(beside) / statistics.median(before)
             print(f"p99 of honest clients beside {self.COUNT:,} half frames: {ratio:.2f} times of "
                   f"without ({statistics.median(before) / 1e3:.0f} us), {self.PAIRS} pairs")
-            if FULL and not SANITIZED:
-                self.assertLessEqual(ratio, 2.0)
+            if not SANITIZED:  # a short run on a busy machine tells less
+                self.assertLessEqual(ratio, 2.0 if FULL else 5.0)
             self.assertEqual(server.settled()["buffers_in_use"], 0)
 
     def test_all_are_reaped_at_their_deadline(self):
@@ -103,20 +104,45 @@ class HalfFrames(unittest.TestCase):
                 peer.close()
 
 
+def storm(server, count):
+    half = frame(payload_of(2000, 1))[:1000]
+    for number in range(count):
+        peer = server.connect()
+        if number % 4:
+            peer.sendall(half if number % 4 == 1 else frame(payload_of(30, 2)))
+        leave_with_reset(peer)
+
+
+class HoldsOn:
+    """A server with a seeded bug, in this process: it keeps what it accepted."""
+
+    def __init__(self):
+        self.process = types.SimpleNamespace(pid=os.getpid())
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.kept = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for each in (self.listener, *self.kept):
+            each.close()
+
+    def connect(self):
+        peer = socket.create_connection(self.listener.getsockname())
+        self.kept.append(self.listener.accept()[0])
+        return peer
+
+
 class Storms(unittest.TestCase):
-    COUNT = 1_000_000 if FULL else 10_000
+    COUNT = 1_000_000 if FULL else 20_000
 
     def test_connecting_and_resetting_leaves_nothing_behind(self):
         with Server() as server, server.connect() as witness:
             exchange(self, witness, payload_of(10, 1))
             before = descriptors(server)
-            half = frame(payload_of(2000, 1))[:1000]
             begin = time.monotonic()
-            for number in range(self.COUNT):
-                peer = server.connect()
-                if number % 4:
-                    peer.sendall(half if number % 4 == 1 else frame(payload_of(30, 2)))
-                leave_with_reset(peer)
+            storm(server, self.COUNT)
             took = time.monotonic() - begin
             stats = server.wait_for_stats(lambda s: s["connections"]["open"] == 1, 30)
             # A connection that was reset before it was accepted may never be seen.
@@ -128,12 +154,24 @@ class Storms(unittest.TestCase):
                   f"{stats['connections']['accepted']:,} accepted, {before} descriptors as before")
 
 
+    def test_twin_a_server_that_keeps_what_it_accepted_is_found(self):
+        with HoldsOn() as server:
+            before = descriptors(server)
+            storm(server, 50)
+            self.assertGreater(descriptors(server), before)
+            slow = server.connect()
+            slow.sendall(frame(payload_of(40, 1))[:24])
+            self.assertFalse(closed_by_server(slow, 0.3))
+            slow.close()
+
+
 class LeavesSecrets:
     """A client that starts frames full of a secret, and leaves inside them."""
 
     def __init__(self, server):
         self.server = server
         self.count = 0
+        self.error = None
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.run)
 
@@ -144,19 +182,24 @@ class LeavesSecrets:
     def __exit__(self, *_):
         self.stop.set()
         self.thread.join()
+        if self.error is not None:
+            raise self.error
 
     def run(self):
-        while not self.stop.is_set():
-            for size in (50, 200, 900, 3000, 12000):
-                with self.server.connect() as peer:
-                    peer.sendall(frame(SECRET * (size // len(SECRET)))[:-7])
-                    leave_with_reset(peer)
-                    self.count += 1
-            time.sleep(0.005)
+        try:
+            while not self.stop.is_set():
+                for size in (50, 200, 900, 3000, 12000):
+                    with self.server.connect() as peer:
+                        peer.sendall(frame(SECRET * (size // len(SECRET)))[:-7])
+                        leave_with_reset(peer)
+                        self.count += 1
+                time.sleep(0.005)
+        except OSError as error:
+            self.error = error
 
 
 class Secrets(unittest.TestCase):
-    EXCHANGES = 1_000_000 if FULL else 30_000
+    EXCHANGES = 1_000_000 if FULL else 50_000
 
     def test_no_byte_of_one_client_reaches_another(self):
         with Server() as server, LeavesSecrets(server) as secrets:

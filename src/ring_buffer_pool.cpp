@@ -402,11 +402,18 @@ std::uint64_t ring_buffer_pool::free_word() const noexcept {
   return options_.zero_on_free == zeroing::none ? poison : 0;
 }
 
-/// Compares the first bytes. (Sizes that are known to the compiler need no call.)
+/// Compares the first bytes: two words where there are, since a size that the compiler does not
+/// know costs a call.
 bool ring_buffer_pool::starts_with(const std::byte* data, std::uint64_t word) const noexcept {
-  const std::uint64_t expected[looked_at_bytes / 8] = {word, word};
-  return (buffer_size_ < looked_at_bytes ? std::memcmp(data, expected, buffer_size_)
-                                         : std::memcmp(data, expected, looked_at_bytes)) == 0;
+  if (buffer_size_ < looked_at_bytes) {
+    const std::uint64_t expected[] = {word, word};
+    return std::memcmp(data, expected, buffer_size_) == 0;
+  }
+  std::uint64_t first = 0;
+  std::uint64_t second = 0;
+  std::memcpy(&first, data, sizeof first);
+  std::memcpy(&second, data + sizeof first, sizeof second);
+  return first == word && second == word;
 }
 
 bool ring_buffer_pool::canary_intact(const std::byte* data) const noexcept {

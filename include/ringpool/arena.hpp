@@ -8,14 +8,15 @@
 
 namespace ringpool {
 
-/// What the pages behind a pool's ring buffers should be, and what they turned out to be. prefault,
-/// numa_node and lock are for the ring's entries and the buffers' states too: 17 bytes a buffer.
+/// What the pages behind a pool's ring buffers should be, and what they turned out to be.
 enum class huge_pages : std::uint8_t {
   none,         ///< base pages
   transparent,  ///< madvise(MADV_HUGEPAGE): the kernel may give huge pages
   reserved,     ///< MAP_HUGETLB, 2 MiB, from the reserved huge pages; falls back to transparent
 };
 
+/// In a pool, prefault, numa_node and lock are for the ring's entries and the buffers' states as well
+/// as for the ring's buffers: 17 bytes a buffer.
 struct memory_options {
   bool prefault = true;  ///< make the ring's buffers resident before the first use
   huge_pages pages = huge_pages::none;

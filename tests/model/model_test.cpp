@@ -130,6 +130,11 @@ TEST(index_cache_model, two_raiders_share_what_is_there) {
   expect_sound<cached_pool>({2, {"af", "a", "a"}}, within(2, 0));
 }
 
+void expect_one(cached_pool& pool) {
+  slot_index one{};
+  require(pool.take({&one, 1}) == 1, "refused although a buffer was free all the time");
+}
+
 /// One thread takes a buffer, of which at any time one is free, while another opens the gate and
 /// moves what is free from the ring to a cache: as slot 2 it gives one back to the ring and one to
 /// its cache, as slot 3 it takes the two in the ring.
@@ -147,23 +152,18 @@ class never_empty final : public program {
   [[nodiscard]] unsigned thread_count() const override { return 2; }
   void run_thread(unsigned number) override {
     if (number == 0) {
-      expect_one();
+      expect_one(pool_);
       return;
     }
     pool_.give({&held_[1], 1});
     pool_.give({&held_[2], 1});
     policy::slots[1] = 3;
-    expect_one();
-    expect_one();
+    expect_one(pool_);
+    expect_one(pool_);
   }
   void check_at_end(unsigned /*parked*/) override {}
 
  private:
-  void expect_one() {
-    std::array<slot_index, 1> one{};
-    require(pool_.take(one) == 1, "refused although a buffer was free all the time");
-  }
-
   cached_pool pool_{script_set{4, {}, 1, false, 2}};
   std::array<slot_index, 4> held_{};
 };
@@ -196,18 +196,13 @@ class never_in_one_place final : public program {
       policy::slots[0] = 1;
       pool_.give({&held_[2], 1});
       policy::slots[0] = 3;
-      expect_one();
+      expect_one(pool_);
     }
-    expect_one();
+    expect_one(pool_);
   }
   void check_at_end(unsigned /*parked*/) override {}
 
  private:
-  void expect_one() {
-    slot_index one{};
-    require(pool_.take({&one, 1}) == 1, "refused although a buffer was free all the time");
-  }
-
   cached_pool pool_{script_set{4, {}, 1, false, 2}};
   std::array<slot_index, 4> held_{};
 };
@@ -315,7 +310,7 @@ TEST(model_twins, weakened_orders_are_found) {
     survivors += found ? "" : " " + site.file + ":" + std::to_string(site.line);
   }
   std::printf("%zu of %zu sites found; not:%s\n", killed, sites.size(), survivors.c_str());
-  EXPECT_GE(killed, 7U);
+  EXPECT_GE(killed, 10U);
 }
 
 /// A ring that counts an index before it is placed: a claimant may wait for a suspended pusher.

@@ -2,6 +2,8 @@
 //
 // A library that a program loads, uses on several threads, and unloads, and that owns a pool.
 
+#include <pthread.h>
+
 #include "ringpool/ring_buffer_pool.hpp"
 
 namespace {
@@ -20,4 +22,12 @@ extern "C" std::size_t plugin_use(std::size_t count) {
     one.data()[99] = std::byte{1};
   }
   return pool().stats().available;
+}
+
+/// A seeded bug: at the end of the calling thread, code of this library will be called.
+extern "C" void plugin_leave_a_key_behind() {
+  pthread_key_t key{};
+  ::pthread_key_create(&key, [](void* counter) { ++*static_cast<int*>(counter); });
+  static int counter = 0;
+  ::pthread_setspecific(key, &counter);
 }

@@ -80,8 +80,10 @@ class HalfFrames(unittest.TestCase):
             ratio = statistics.median(beside) / statistics.median(before)
             print(f"p99 of honest clients beside {self.COUNT:,} half frames: {ratio:.2f} times of "
                   f"without ({statistics.median(before) / 1e3:.0f} us), {self.PAIRS} pairs")
-            if not SANITIZED:  # a short run on a busy machine tells less
-                self.assertLessEqual(ratio, 2.0 if FULL else 5.0)
+            if FULL:
+                self.assertLessEqual(ratio, 2.0)
+            elif not SANITIZED:  # a short run beside other tests: their least disturbed turns
+                self.assertLessEqual(min(beside) / min(before), 5.0)
             self.assertEqual(server.settled()["buffers_in_use"], 0)
 
     def test_all_are_reaped_at_their_deadline(self):
@@ -152,7 +154,6 @@ class Storms(unittest.TestCase):
             exchange(self, witness, payload_of(100, 3))
             print(f"{self.COUNT:,} connections and resets in {took:.0f} s: "
                   f"{stats['connections']['accepted']:,} accepted, {before} descriptors as before")
-
 
     def test_twin_a_server_that_keeps_what_it_accepted_is_found(self):
         with HoldsOn() as server:

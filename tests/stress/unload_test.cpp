@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <csignal>
 #include <thread>
 
 #include "../support/resident.hpp"
@@ -19,6 +20,8 @@ class plugin {
   plugin() : handle_(::dlopen(RINGPOOL_TEST_PLUGIN, RTLD_NOW | RTLD_LOCAL)) {
     if (handle_ != nullptr) {
       use = reinterpret_cast<std::size_t (*)(std::size_t)>(::dlsym(handle_, "plugin_use"));
+      leave_a_key_behind =
+          reinterpret_cast<void (*)()>(::dlsym(handle_, "plugin_leave_a_key_behind"));
     }
   }
   ~plugin() {
@@ -39,32 +42,44 @@ class plugin {
   }
 
   std::size_t (*use)(std::size_t) = nullptr;
+  void (*leave_a_key_behind)() = nullptr;
 
  private:
   void* handle_;
 };
 
+/// A thread calls the library, which then is unloaded; then the thread ends.
+template <class Call>
+void end_after_unloading(Call call) {
+  std::atomic<bool> used{false};
+  std::atomic<bool> may_end{false};
+  std::jthread user;
+  {
+    const plugin one;
+    ASSERT_NE(one.use, nullptr) << ::dlerror();
+    user = std::jthread([&] {
+      call(one);
+      used = true;
+      used.notify_one();
+      may_end.wait(false);
+    });
+    used.wait(false);
+    EXPECT_EQ(one.use(100), 64U);
+  }
+  EXPECT_FALSE(plugin::is_loaded());
+  may_end = true;
+  may_end.notify_one();
+}
+
 TEST(unload, a_thread_that_used_the_pool_ends_after_its_library_is_gone) {
   for (int round = 0; round < 20; ++round) {
-    std::atomic<bool> used{false};
-    std::atomic<bool> may_end{false};
-    std::jthread user;
-    {
-      plugin one;
-      ASSERT_NE(one.use, nullptr) << ::dlerror();
-      user = std::jthread([&, use = one.use] {
-        EXPECT_EQ(use(100), 64U);
-        used = true;
-        used.notify_one();
-        may_end.wait(false);
-      });
-      used.wait(false);
-      EXPECT_EQ(one.use(100), 64U);
-    }
-    EXPECT_FALSE(plugin::is_loaded());
-    may_end = true;
-    may_end.notify_one();
+    end_after_unloading([](const plugin& one) { EXPECT_EQ(one.use(100), 64U); });
   }
+}
+
+TEST(unload_twin, a_library_that_leaves_a_key_behind_ends_the_process) {
+  EXPECT_EXIT(end_after_unloading([](const plugin& one) { one.leave_a_key_behind(); }),
+              ::testing::KilledBySignal(SIGSEGV), "");
 }
 
 TEST(unload, loading_and_unloading_leaves_nothing_behind) {

@@ -15,8 +15,8 @@ enum class huge_pages : std::uint8_t {
   reserved,     ///< MAP_HUGETLB, 2 MiB, from the reserved huge pages; falls back to transparent
 };
 
-/// In a pool, prefault, numa_node and lock are for the ring's entries and the buffers' states as well
-/// as for the ring's buffers: 17 bytes a buffer.
+/// In a pool, prefault, numa_node and lock are for the ring's entries and the buffers' states as
+/// well as for the ring's buffers: 17 bytes a buffer.
 struct memory_options {
   bool prefault = true;  ///< make the ring's buffers resident before the first use
   huge_pages pages = huge_pages::none;

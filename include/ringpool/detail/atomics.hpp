@@ -22,8 +22,8 @@ struct std_atomics {
   /// Asks for the line of a word that is about to be written, so that waits for lines overlap.
   static void prepare_write(const void* word) noexcept {
 #if defined(__x86_64__)
-    // The builtin asks for a shared copy unless -mprfchw is given. Intel's processors before Broadwell
-    // take the instruction for a no-op.
+    // The builtin asks for a shared copy unless -mprfchw is given. Intel's processors before
+    // Broadwell take the instruction for a no-op.
     asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(word)));
 #else
     __builtin_prefetch(word, 1);

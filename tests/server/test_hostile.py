@@ -55,11 +55,11 @@ class HalfFrames(unittest.TestCase):
     PAIRS = 7 if FULL else 3
     SECONDS = "1.5" if FULL else "0.4"
 
-    def p99_of_honest(self, server):
+    def latency_of_honest(self, server):
         report = load(server, "--connections", "16", "--rate", "4000", "--seconds", self.SECONDS,
                       "--warm-up", "0.1")
         self.assertEqual(set(report["faults"].values()), {0})
-        return report["latency_ns"]["p99"]
+        return report["latency_ns"]
 
     def test_they_cost_the_honest_little_and_are_reaped(self):
         timeout = 600 if FULL else 60
@@ -67,23 +67,24 @@ class HalfFrames(unittest.TestCase):
                     "--class", "1024:2048", "--class", "16384:256") as server:
             before, beside = [], []
             for _ in range(self.PAIRS):  # in turns: the machine changes within seconds
-                before.append(self.p99_of_honest(server))
+                before.append(self.latency_of_honest(server))
                 slow = [server.connect() for _ in range(self.COUNT)]
                 for number, peer in enumerate(slow):
                     whole = frame(payload_of(40, number))
                     peer.sendall(whole[:24] if number % 2 else whole[:2])
                 server.wait_for_stats(lambda s: s["connections"]["open"] == self.COUNT, 30)
-                beside.append(self.p99_of_honest(server))
+                beside.append(self.latency_of_honest(server))
                 for peer in slow:
                     peer.close()
                 server.wait_for_stats(lambda s: s["connections"]["open"] == 0, 30)
-            ratio = statistics.median(beside) / statistics.median(before)
-            print(f"p99 of honest clients beside {self.COUNT:,} half frames: {ratio:.2f} times of "
-                  f"without ({statistics.median(before) / 1e3:.0f} us), {self.PAIRS} pairs")
+            p99 = [statistics.median(one["p99"] for one in turns) for turns in (before, beside)]
+            print(f"p99 of honest clients beside {self.COUNT:,} half frames: {p99[1] / p99[0]:.2f} "
+                  f"times of without ({p99[0] / 1e3:.0f} us), {self.PAIRS} pairs")
             if FULL:
-                self.assertLessEqual(ratio, 2.0)
-            elif not SANITIZED:  # a short run beside other tests: their least disturbed turns
-                self.assertLessEqual(min(beside) / min(before), 5.0)
+                self.assertLessEqual(p99[1] / p99[0], 2.0)
+            elif not SANITIZED:  # beside other tests the p99 of 0.4 s is theirs: the medians, then
+                p50 = [min(one["p50"] for one in turns) for turns in (before, beside)]
+                self.assertLessEqual(p50[1] / p50[0], 5.0)
             self.assertEqual(server.settled()["buffers_in_use"], 0)
 
     def test_all_are_reaped_at_their_deadline(self):

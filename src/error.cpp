@@ -83,6 +83,8 @@ const char* to_string(misuse_kind kind) noexcept {
     case misuse_kind::write_after_free: return "buffer was written to after it was freed";
     case misuse_kind::invalid_resize: return "resize beyond the capacity";
     case misuse_kind::outstanding_buffers: return "pool destroyed while buffers are held";
+    case misuse_kind::invalid_slice: return "slice beyond the buffer";
+    case misuse_kind::too_many_references: return "buffer shared too often";
   }
   return "unknown misuse";
 }

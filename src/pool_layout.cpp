@@ -105,6 +105,7 @@ void pool_layout::place_metadata(std::size_t capacity, std::size_t elastic, bool
   elastic_ring_offset = part(entries_bytes(elastic));
   elastic_caches_offset = part(elastic == 0 ? 0 : caches_bytes);
   histories_offset = part(hardened ? (capacity + elastic) * history_bytes : 0);
+  references_offset = part((capacity + elastic) * sizeof(reference_count));
   metadata_bytes = end;
 }
 

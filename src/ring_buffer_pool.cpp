@@ -42,7 +42,7 @@ ring_buffer_pool::ring_buffer_pool(std::size_t buffer_size, std::size_t capacity
   static_assert(offsetof(ring_buffer_pool, states_) + sizeof(void*) + 2 * sizeof(std::uint64_t) ==
                     cache_line_bytes,
                 "the map, the limits, the states and the cache's first two words are one line");
-  static_assert(sizeof(buffer) == 24);
+  static_assert(sizeof(buffer) == 24 && sizeof(shared_buffer) == 32);
 }
 
 ring_buffer_pool::ring_buffer_pool(std::size_t buffer_size, std::size_t capacity,
@@ -133,6 +133,7 @@ void ring_buffer_pool::lay_out(const detail::pool_layout& layout, std::byte* met
   }
   histories_ =
       options_.hardened ? reinterpret_cast<history*>(metadata + layout.histories_offset) : nullptr;
+  references_ = reinterpret_cast<detail::reference_count*>(metadata + layout.references_offset);
   checked_ = layout.checked;
   const bool slow = options_.hardened || checked_;
   fast_size_ = slow ? 0 : buffer_size_;
@@ -507,6 +508,14 @@ void ring_buffer_pool::shrink(std::byte* data, std::size_t to, std::size_t from)
 
 void ring_buffer_pool::reject_resize(const std::byte* data) noexcept {
   misused(misuse_kind::invalid_resize, data, ~std::uint64_t{0});
+}
+
+void ring_buffer_pool::reject_slice(const std::byte* data) noexcept {
+  misused(misuse_kind::invalid_slice, data, ~std::uint64_t{0});
+}
+
+void ring_buffer_pool::reject_copy(const std::byte* data) noexcept {
+  misused(misuse_kind::too_many_references, data, ~std::uint64_t{0});
 }
 
 void ring_buffer_pool::on_fork(void* self, detail::fork_phase phase) noexcept {

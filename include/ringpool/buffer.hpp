@@ -11,6 +11,9 @@
 
 namespace ringpool {
 
+template <class Home>
+class basic_shared_buffer;
+
 /// Where a buffer's memory comes from.
 enum class buffer_origin : std::uint8_t {
   none,      ///< no memory: an empty handle, or one of size 0
@@ -112,6 +115,8 @@ class basic_buffer {
   friend void swap(basic_buffer& a, basic_buffer& b) noexcept { a.swap(b); }
 
  private:
+  friend class basic_shared_buffer<Home>;  // takes over what this owns
+
   Home* home_ = nullptr;
   std::byte* data_ = nullptr;
   std::uint32_t size_ = 0;

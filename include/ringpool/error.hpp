@@ -36,6 +36,8 @@ enum class misuse_kind : std::uint8_t {
   write_after_free,     ///< hardened: the buffer was changed while it was free
   invalid_resize,       ///< buffer::resize beyond capacity()
   outstanding_buffers,  ///< hardened: the pool was destroyed while buffers were held
+  invalid_slice,        ///< shared_buffer::slice beyond size()
+  too_many_references,  ///< a copy of a shared_buffer of which there are 2^31
 };
 
 [[nodiscard]] const char* to_string(misuse_kind kind) noexcept;

@@ -32,11 +32,13 @@
 #include "ringpool/buffer.hpp"
 #include "ringpool/config.hpp"
 #include "ringpool/detail/fork_list.hpp"
+#include "ringpool/detail/reference_count.hpp"
 #include "ringpool/detail/slot_map.hpp"
 #include "ringpool/detail/upstream.hpp"
 #include "ringpool/error.hpp"
 #include "ringpool/index_cache.hpp"
 #include "ringpool/index_ring.hpp"
+#include "ringpool/shared_buffer.hpp"
 #include "ringpool/stats.hpp"
 
 namespace ringpool {
@@ -79,6 +81,7 @@ struct pool_place;
 
 class ring_buffer_pool;
 using buffer = basic_buffer<ring_buffer_pool>;
+using shared_buffer = basic_shared_buffer<ring_buffer_pool>;
 
 /// `capacity` buffers of `buffer_size` bytes each, cache-line aligned, on one range of addresses.
 ///
@@ -142,12 +145,16 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   /// True for every address inside the pool's own range of buffers.
   [[nodiscard]] bool owns(const void* pointer) const noexcept;
 
-  // What handles ask for: see buffer_home.
+  // What handles ask for: see buffer_home and shared_buffer_home.
   void release(slot_index slot, std::byte* data, std::size_t used_bytes) noexcept;
   [[nodiscard]] std::size_t capacity_of(slot_index slot, const std::byte* data) const noexcept;
   [[nodiscard]] buffer_origin origin_of(slot_index slot) const noexcept;
   void shrink(std::byte* data, std::size_t to, std::size_t from) noexcept;
   void reject_resize(const std::byte* data) noexcept;
+  [[nodiscard]] detail::reference_count* references_of(slot_index slot,
+                                                       const std::byte* data) const noexcept;
+  void reject_slice(const std::byte* data) noexcept;
+  void reject_copy(const std::byte* data) noexcept;
 
  private:
   friend class multi_size_ring_pool;
@@ -225,7 +232,8 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   std::size_t buffer_size_;
   std::size_t capacity_;
   pool_options options_;
-  std::byte* region_end_ = nullptr;  // unreachable: what a request of 0 bytes gets
+  detail::reference_count* references_ = nullptr;  // its pages untouched until a buffer is shared
+  std::byte* region_end_ = nullptr;                // unreachable: what a request of 0 bytes gets
   detail::slot_map elastic_map_;
   index_ring elastic_ring_;
   index_cache elastic_cache_;
@@ -327,6 +335,16 @@ inline void ring_buffer_pool::release(slot_index slot, std::byte* data,
   if (!give_fast(to_number(slot), reinterpret_cast<std::uintptr_t>(data))) [[unlikely]] {
     give_slow(data, used_bytes);
   }
+}
+
+// ---- Shared handles -----------------------------------------------------------------------------
+
+inline detail::reference_count* ring_buffer_pool::references_of(
+    slot_index slot, const std::byte* data) const noexcept {
+  if (to_number(slot) < to_number(empty_slot)) [[likely]] {
+    return references_ + to_number(slot);
+  }
+  return slot == upstream_slot ? &detail::upstream_ledger::references_of(data) : nullptr;
 }
 
 }  // namespace ringpool

@@ -11,5 +11,6 @@
 #include "ringpool/index_ring.hpp"
 #include "ringpool/multi_size_ring_pool.hpp"
 #include "ringpool/ring_buffer_pool.hpp"
+#include "ringpool/shared_buffer.hpp"
 #include "ringpool/size_classes.hpp"
 #include "ringpool/stats.hpp"

@@ -12,7 +12,7 @@ namespace ringpool::stress {
 
 /// Which read-modify-write is a load and a store, with room for others in between. `none_but_slow`:
 /// sound, with such room after every load, where it widens the window of other bugs.
-enum class tear : std::uint8_t { none, fetch_add, compare_exchange, none_but_slow };
+enum class tear : std::uint8_t { none, fetch_add, fetch_sub, compare_exchange, none_but_slow };
 
 /// std::atomic with a seeded bug. The parts are atomic by themselves, so that what goes wrong is
 /// the algorithm, and not the language's undefined behaviour.
@@ -40,6 +40,16 @@ class torn_atomic {
       return seen;
     } else {
       return value_.fetch_add(amount, order);
+    }
+  }
+  T fetch_sub(T amount, std::memory_order order) noexcept {
+    if constexpr (Torn == tear::fetch_sub) {
+      const T seen = value_.load(std::memory_order_seq_cst);
+      let_others_in();
+      value_.store(seen - amount, std::memory_order_seq_cst);
+      return seen;
+    } else {
+      return value_.fetch_sub(amount, order);
     }
   }
   bool compare_exchange_weak(T& expected, T desired, std::memory_order success,

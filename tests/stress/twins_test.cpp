@@ -11,6 +11,7 @@
 #include "in_child.hpp"
 #include "index_traffic.hpp"
 #include "scale.hpp"
+#include "shared_traffic.hpp"
 #include "traffic.hpp"
 
 namespace ringpool::stress {
@@ -150,6 +151,28 @@ TEST(traffic_twin, a_pool_that_refuses_falsely_is_caught) {
 }
 TEST(traffic_twin, a_pool_that_clears_too_late_is_caught) {
   expect_caught("payload changed", [](verdict& log) { run_traffic<late_clearing_pool>(log); });
+}
+
+// ---- shared_traffic -----------------------------------------------------------------------------
+
+template <tear Torn>
+void run_shared(verdict& log, std::size_t rounds) {
+  using pool_type = counted_pool<torn_atomics<Torn>>;
+  pool_type pool(128, 16, log);
+  shared_traffic<pool_type>(pool, {.threads = 4, .rounds = rounds, .hold = 4, .places = 1}, log)
+      .run();
+}
+
+TEST(shared_traffic_twin, the_pool_under_the_bugs_is_sound) {
+  expect_sound([](verdict& log) { run_shared<tear::none>(log, scaled(50'000)); });
+}
+TEST(shared_traffic_twin, a_count_that_forgets_a_copy_is_caught) {
+  expect_caught("a shared buffer",  // given back twice, or changed
+                [](verdict& log) { run_shared<tear::fetch_add>(log, 1'000'000); });
+}
+TEST(shared_traffic_twin, a_count_that_forgets_a_drop_is_caught) {
+  expect_caught("buffer",  // as above, or in use though all were given back
+                [](verdict& log) { run_shared<tear::fetch_sub>(log, 50'000); });
 }
 
 // ---- exact_capacity -----------------------------------------------------------------------------

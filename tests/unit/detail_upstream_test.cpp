@@ -44,6 +44,17 @@ TEST_F(upstream_ledger_under_test, remembers_size_and_owner_of_every_block) {
   EXPECT_EQ(upstream.outstanding_bytes.load(), 0U);
 }
 
+TEST_F(upstream_ledger_under_test, has_a_count_of_handles_for_every_block) {
+  upstream_ledger ledger;
+  ledger.reset(&upstream, 10'000, buckets.get());
+  std::byte* const one = ledger.allocate(10, &owner);
+  std::byte* const other = ledger.allocate(10, &owner);
+  upstream_ledger::references_of(one).start();
+  EXPECT_EQ(upstream_ledger::references_of(one).handles(), 1U);
+  EXPECT_EQ(upstream_ledger::references_of(other).handles(), 0U);
+  EXPECT_EQ(upstream_ledger::bytes_of(one), 10U);
+}
+
 TEST_F(upstream_ledger_under_test, finds_blocks_that_share_a_bucket) {
   upstream_ledger ledger;
   ledger.reset(&upstream, std::size_t{1} << 40, buckets.get());

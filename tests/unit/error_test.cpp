@@ -19,9 +19,11 @@ constexpr errc every_errc[] = {
 };
 
 constexpr misuse_kind every_misuse[] = {
-    misuse_kind::double_free,         misuse_kind::foreign_pointer,  misuse_kind::interior_pointer,
-    misuse_kind::canary_overwritten,  misuse_kind::write_after_free, misuse_kind::invalid_resize,
-    misuse_kind::outstanding_buffers,
+    misuse_kind::double_free,         misuse_kind::foreign_pointer,
+    misuse_kind::interior_pointer,    misuse_kind::canary_overwritten,
+    misuse_kind::write_after_free,    misuse_kind::invalid_resize,
+    misuse_kind::outstanding_buffers, misuse_kind::invalid_slice,
+    misuse_kind::too_many_references,
 };
 
 void silent_handler(const misuse& /*unused*/) noexcept {}

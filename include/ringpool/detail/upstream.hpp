@@ -9,6 +9,7 @@
 #include "ringpool/config.hpp"
 #include "ringpool/detail/atomics.hpp"
 #include "ringpool/detail/fork_list.hpp"
+#include "ringpool/detail/reference_count.hpp"
 
 namespace ringpool::detail {
 
@@ -25,6 +26,7 @@ class upstream_ledger {
     block* next;
     std::size_t bytes;  ///< as asked for
     void* owner;        ///< the pool that counts it
+    reference_count references{};
   };
   static constexpr std::size_t header_bytes = cache_line_bytes;
   static constexpr std::size_t bucket_count = std::size_t{1} << 16;
@@ -56,6 +58,12 @@ class upstream_ledger {
   [[nodiscard]] static std::size_t bytes_of(const std::byte* data) noexcept {
     // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the header that allocate made
     return reinterpret_cast<const block*>(data - header_bytes)->bytes;
+  }
+
+  /// Likewise.
+  [[nodiscard]] static reference_count& references_of(const std::byte* data) noexcept {
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-*): the header that allocate made, not the bytes
+    return reinterpret_cast<block*>(const_cast<std::byte*>(data) - header_bytes)->references;
   }
 
  private:

@@ -4,7 +4,11 @@ include(GNUInstallDirs)
 
 set(ringpool_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ringpool)
 
-install(TARGETS ringpool
+set(ringpool_installed ringpool)
+if(TARGET ringpool_uring)
+  list(APPEND ringpool_installed ringpool_uring)
+endif()
+install(TARGETS ${ringpool_installed}
   EXPORT ringpool_targets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}

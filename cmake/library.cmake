@@ -18,3 +18,18 @@ set_target_properties(ringpool PROPERTIES
   CXX_EXTENSIONS OFF
   VERSION ${PROJECT_VERSION}
   SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})  # 0.x: a minor may break the ABI
+
+# ringpool::uring, where liburing is: io_uring over a pool.
+find_path(ringpool_liburing_include liburing.h)
+find_library(ringpool_liburing_library uring)
+if(ringpool_liburing_include AND ringpool_liburing_library)
+  add_library(ringpool_uring src/adapters/uring.cpp)
+  add_library(ringpool::uring ALIAS ringpool_uring)
+  target_link_libraries(ringpool_uring
+    PUBLIC ringpool::ringpool uring PRIVATE $<BUILD_INTERFACE:ringpool_dev_flags>)
+  set_target_properties(ringpool_uring PROPERTIES
+    EXPORT_NAME uring
+    CXX_EXTENSIONS OFF
+    VERSION ${PROJECT_VERSION}
+    SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+endif()

@@ -477,6 +477,10 @@ pool_stats ring_buffer_pool::stats() const noexcept {
   return now;
 }
 
+std::span<std::byte> ring_buffer_pool::ring_storage() const noexcept {
+  return {region_start(), capacity_ * map_.stride};
+}
+
 std::byte* ring_buffer_pool::region_start() const noexcept {
   return reinterpret_cast<std::byte*>(map_.base);
 }

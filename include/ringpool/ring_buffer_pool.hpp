@@ -144,6 +144,9 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   [[nodiscard]] const memory_report& memory() const noexcept { return report_; }
   /// True for every address inside the pool's own range of buffers.
   [[nodiscard]] bool owns(const void* pointer) const noexcept;
+  /// The memory of the ring's buffers, for whoever has to register it with a device or the kernel:
+  /// capacity() pieces of equal size, each beginning with a buffer. Not to be read or written.
+  [[nodiscard]] std::span<std::byte> ring_storage() const noexcept;
 
   // What handles ask for: see buffer_home and shared_buffer_home.
   void release(slot_index slot, std::byte* data, std::size_t used_bytes) noexcept;

@@ -86,6 +86,8 @@ class basic_shared_buffer {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::span<const std::byte> span() const noexcept { return {data_, size_}; }
   [[nodiscard]] explicit operator bool() const noexcept { return data_ != nullptr; }
+  /// Bytes of the buffer before data(): where unique() would have what this handle shows.
+  [[nodiscard]] std::size_t offset() const noexcept { return offset_; }
 
   /// Handles on the buffer and its parts, as it was a moment ago; 0: this one is empty. A handle
   /// without a buffer (of alloc(0)) counts itself alone. 1 does not order the bytes: see unique.

@@ -15,6 +15,7 @@ import time
 import unittest
 
 BINARY = None  # the command under test; set by main()
+BACKEND = os.environ.get("RINGPOOL_BACKEND", "epoll")  # what a server waits with, unless it is told
 
 
 def frame(payload):
@@ -23,6 +24,15 @@ def frame(payload):
 
 def payload_of(size, seed):
     return random.Random(seed * 1_000_003 + size).randbytes(size)
+
+
+def in_use(stats):
+    """Buffers in use by class, without those that the kernel may fill when something comes."""
+    counts = [one["in_use"] for one in stats["classes"]]
+    if stats["kernel_buffers"]:
+        fits = [one["buffer_size"] >= stats["receive_bytes"] for one in stats["classes"]]
+        counts[fits.index(True)] -= stats["kernel_buffers"]
+    return counts
 
 
 def until(condition, seconds, what):
@@ -45,6 +55,8 @@ class Server:
         self.stats_file = os.path.join(self.folder.name, "stats.json")
         command = [*through, BINARY, "serve", "--listen", "127.0.0.1:0", "--port-file", self.port_file,
                    "--stats-file", self.stats_file, *options]
+        if "--backend" not in options and "malloc" not in options:
+            command += ["--backend", BACKEND]
 
         def limit_descriptors():
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))

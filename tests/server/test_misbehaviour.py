@@ -49,7 +49,7 @@ class Misbehaviour(unittest.TestCase):
             self.assertEqual(server.stats()["buffers_in_use"], 0)
             peer.sendall(b"x" * 10)
             stats = server.wait_for_stats(lambda s: s["buffers_in_use"] != 0)
-            self.assertEqual([c["in_use"] for c in stats["classes"]], [1, 0, 0, 0, 0])
+            self.assertEqual(frame_client.in_use(stats), [1, 0, 0, 0, 0])
             peer.sendall(b"y" * 16374)
             self.assertEqual(receive_exactly(peer, 16388)[4:], b"x" * 10 + b"y" * 16374)
             server.settled()

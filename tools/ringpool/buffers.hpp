@@ -51,6 +51,8 @@ class buffer_bank {
   [[nodiscard]] unsigned class_of(std::size_t size) const noexcept;
 
   [[nodiscard]] bool uses_malloc() const noexcept { return pool_ == nullptr; }
+  /// nullptr with malloc.
+  [[nodiscard]] multi_size_ring_pool* pool() const noexcept { return pool_.get(); }
   /// One a class by rising size; empty with malloc.
   [[nodiscard]] std::vector<pool_stats> class_stats() const;
   /// Lets idle elastic memory go; call it about once a second.

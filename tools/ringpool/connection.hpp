@@ -23,6 +23,7 @@ enum class close_reason : std::uint8_t {
   frame_timeout,  ///< half a frame for too long
   send_timeout,   ///< the peer read nothing for too long while frames waited for it
   drained,        ///< shutdown, with nothing in flight
+  slow,           ///< a member of a room that did not read what the others said
   drain_timeout,  ///< shutdown, with something in flight when the time was over
   count
 };

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "event_loop.hpp"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <system_error>
-
-#include "heap_count.hpp"
+#include <utility>
 
 namespace ringpool::tools {
 namespace {
@@ -18,11 +16,9 @@ namespace {
 constexpr std::uint64_t mailbox_key = 0;
 constexpr std::uint64_t listener_key = 1;
 
-constexpr int wake_message = -1;
 constexpr int events_per_wait = 256;
 constexpr int accepts_per_event = 64;
 constexpr int starved_wait_ms = 1;
-constexpr std::chrono::seconds trim_period{1};
 
 [[noreturn]] void fail(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -31,36 +27,21 @@ constexpr std::chrono::seconds trim_period{1};
 }  // namespace
 
 event_loop::event_loop(const loop_settings& settings, buffer_bank& bank)
-    : settings_(settings),
+    : server_loop(settings),
       bank_(bank),
       service_(settings.limits, bank),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
-  int ends[2] = {-1, -1};
-  if (!epoll_ || ::pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) {
-    fail("cannot make an event loop");
-  }
-  mail_out_.reset(ends[0]);
-  mail_in_.reset(ends[1]);
   ::epoll_event interest{};
   interest.events = EPOLLIN;
   interest.data.u64 = mailbox_key;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, mail_out_.get(), &interest) != 0) {
+  if (!epoll_ || ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, mailbox(), &interest) != 0) {
     fail("cannot make an event loop");
   }
-  start_ = now_ = clock::now();
-  next_trim_ = start_ + trim_period;
 }
 
-event_loop::~event_loop() {
-  int fd = -1;  // sockets that came after the last look into the mailbox
-  while (::read(mail_out_.get(), &fd, sizeof fd) == sizeof fd) {
-    descriptor(fd).reset();
-  }
-}
-
-void event_loop::accept_from(listener& source, std::span<event_loop* const> loops) {
+void event_loop::accept_from(listener& source, std::vector<event_loop*> loops) {
   listener_ = &source;
-  loops_ = loops;
+  loops_ = std::move(loops);
   ::epoll_event interest{};
   interest.data.u64 = listener_key;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, source.fd(), &interest) != 0) {
@@ -70,21 +51,32 @@ void event_loop::accept_from(listener& source, std::span<event_loop* const> loop
 }
 
 void event_loop::run() noexcept {
-  const std::uint64_t before = heap_allocations_of_this_thread();
+  begin_serving();
   std::array<::epoll_event, events_per_wait> events;
   while (!finished()) {
     const int count = ::epoll_wait(epoll_.get(), events.data(), events_per_wait, wait_limit_ms());
-    update_clock();
+    if (update_clock()) {
+      on_tick();
+    }
     service_.serve_starved();  // before those who come now
     for (int i = 0; i < count; ++i) {
       const ::epoll_event& event = events[static_cast<std::size_t>(i)];
       dispatch(event.data.u64, event.events);
     }
     service_.serve_ready();
-    heap_allocations_.set(heap_allocations_of_this_thread() - before);
+    count_heap();
   }
   service_.end_drain();
-  phase_.store(phase::ended, std::memory_order_relaxed);
+  end_serving();
+}
+
+loop_totals event_loop::totals() const noexcept {
+  return {.counts = &service_.counts(),
+          .open = service_.open_count(),
+          .active = service_.active_count(),
+          .buffers_held = service_.buffers().held(),
+          .buffers_taken = service_.buffers().taken(),
+          .table_bytes = service_.table_bytes()};
 }
 
 void event_loop::dispatch(std::uint64_t key, std::uint32_t events) noexcept {
@@ -94,35 +86,6 @@ void event_loop::dispatch(std::uint64_t key, std::uint32_t events) noexcept {
     accept_some();
   } else {
     service_.on_events(key, events);
-  }
-}
-
-// --- other threads ---
-
-bool event_loop::hand_over(int fd) noexcept {
-  return ::write(mail_in_.get(), &fd, sizeof fd) == sizeof fd;  // whole: see pipe(7), PIPE_BUF
-}
-
-void event_loop::stop() noexcept {
-  // relaxed: the message below, or one that fills the mailbox already, makes the loop look
-  phase seen = phase::serving;
-  if (!phase_.compare_exchange_strong(seen, phase::draining, std::memory_order_relaxed) &&
-      seen == phase::draining) {
-    phase_.compare_exchange_strong(seen, phase::ending, std::memory_order_relaxed);
-  }
-  static_cast<void>(hand_over(wake_message));
-}
-
-void event_loop::read_mailbox() noexcept {
-  std::array<int, 256> mail;
-  const ::ssize_t bytes = ::read(mail_out_.get(), mail.data(), sizeof mail);
-  for (std::size_t i = 0; bytes > 0 && i < static_cast<std::size_t>(bytes) / sizeof(int); ++i) {
-    if (mail[i] != wake_message) {
-      service_.adopt(mail[i], epoll_.get());
-    }
-  }
-  if (phase_.load(std::memory_order_relaxed) != phase::serving && !draining_) {
-    begin_drain();
   }
 }
 
@@ -170,23 +133,13 @@ std::uint64_t event_loop::load() const noexcept {
 
 // --- time ---
 
-void event_loop::update_clock() noexcept {
-  now_ = clock::now();
-  const auto tick = static_cast<std::uint32_t>((now_ - start_) / settings_.tick);
-  if (tick != tick_) {
-    tick_ = tick;
-    service_.set_tick(tick);
-    on_tick();
-  }
-}
-
 void event_loop::on_tick() noexcept {
+  service_.set_tick(tick());
   service_.check_deadlines();
-  if (listener_ != nullptr && !listening_ && !draining_) {
+  if (listener_ != nullptr && !listening_ && !draining()) {
     listen_for_connections(true);
   }
-  if (now_ >= next_trim_) {
-    next_trim_ = now_ + trim_period;
+  if (trim_is_due()) {
     service_.trim();
     if (listener_ != nullptr) {
       bank_.decay();
@@ -201,13 +154,11 @@ int event_loop::wait_limit_ms() const noexcept {
   if (service_.has_starved()) {
     return starved_wait_ms;
   }
-  const bool must_tick = draining_ || !service_.quiet() || listener_ != nullptr;
-  return must_tick ? static_cast<int>(settings_.tick.count()) : -1;
+  const bool must_tick = draining() || !service_.quiet() || listener_ != nullptr;
+  return must_tick ? static_cast<int>(settings().tick.count()) : -1;
 }
 
 void event_loop::begin_drain() noexcept {
-  draining_ = true;
-  drain_end_ = now_ + settings_.drain_timeout;
   if (listener_ != nullptr) {
     listener_->close();
   }
@@ -215,8 +166,7 @@ void event_loop::begin_drain() noexcept {
 }
 
 bool event_loop::finished() const noexcept {
-  return draining_ && (service_.open_count() == 0 || now_ >= drain_end_ ||
-                       phase_.load(std::memory_order_relaxed) == phase::ending);
+  return draining() && (service_.open_count() == 0 || drain_is_over());
 }
 
 }  // namespace ringpool::tools

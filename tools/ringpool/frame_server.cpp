@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "frame_server.hpp"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -13,6 +14,8 @@
 #include "heap_count.hpp"
 #include "listener.hpp"
 #include "memory_use.hpp"
+#include "rooms.hpp"
+#include "uring_backend.hpp"
 
 namespace ringpool::tools {
 namespace {
@@ -68,15 +71,13 @@ endpoint parsed(const std::string& text) {
   return result;
 }
 
-void add_loop(server_stats& sum, const event_loop& loop) {
-  const frame_service& service = loop.service();
-  const service_counts& counts = service.counts();
-  const std::uint64_t active = service.active_count();
-  const std::uint64_t open = service.open_count();
+void add_loop(server_stats& sum, const server_loop& loop, bool uses_malloc) {
+  const loop_totals part = loop.totals();
+  const service_counts& counts = *part.counts;
   sum.frames += counts.frames.get();
   sum.bytes += counts.bytes.get();
-  sum.connections_open += open;
-  sum.connections_idle += open - std::min(open, active);
+  sum.connections_open += part.open;
+  sum.connections_idle += part.open - std::min(part.open, part.active);
   sum.connections_accepted += counts.accepted.get();
   sum.connections_turned_away += loop.turned_away();
   sum.connections_refused += counts.refused.get();
@@ -92,11 +93,42 @@ void add_loop(server_stats& sum, const event_loop& loop) {
   sum.too_long_errors += errors_of(frame_errc::too_long);
   sum.slowed_count += counts.slowed.get();
   sum.starved_count += counts.starved.get();
-  sum.buffers_in_use += service.buffers().held();
-  sum.table_bytes += service.table_bytes();
+  sum.room_deliveries += counts.room_deliveries.get();
+  sum.room_drops += counts.room_drops.get();
+  sum.buffers_in_use += part.buffers_held;
+  sum.kernel_buffers += part.kernel_buffers;
+  sum.rings += part.rings;
+  sum.table_bytes += part.table_bytes;
   sum.heap_allocations_on_data_path += loop.heap_allocations();
-  if (service.buffers().bank().uses_malloc()) {
-    sum.heap_allocations_on_data_path += service.buffers().taken();
+  if (uses_malloc) {
+    sum.heap_allocations_on_data_path += part.buffers_taken;
+  }
+}
+
+/// With io_uring buffers have no one loop: all that are out but those the kernel may fill.
+std::uint64_t held_buffers(const server_stats& stats) noexcept {
+  std::uint64_t out = 0;
+  for (const pool_stats& one : stats.classes) {
+    out += one.alloc_count - std::min(one.alloc_count, one.free_count);
+  }
+  return out - std::min(out, stats.kernel_buffers);
+}
+
+/// The i-th of the processors that this thread may run on, from then on the only one.
+void pin_to_processor(std::size_t number) noexcept {
+  ::cpu_set_t allowed;
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+    return;
+  }
+  std::size_t left = number % static_cast<std::size_t>(CPU_COUNT(&allowed));
+  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &allowed) && left-- == 0) {
+      ::cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(cpu, &one);
+      ::sched_setaffinity(0, sizeof one, &one);
+      return;
+    }
   }
 }
 
@@ -114,8 +146,8 @@ double server_stats::bytes_per_connection() const noexcept {
 
 const char* to_string(close_reason reason) noexcept {
   constexpr std::array<const char*, static_cast<std::size_t>(close_reason::count)> names{
-      "none",          "peer",         "reset",   "protocol",     "idle_timeout",
-      "frame_timeout", "send_timeout", "drained", "drain_timeout"};
+      "none",          "peer",         "reset",   "protocol", "idle_timeout",
+      "frame_timeout", "send_timeout", "drained", "slow",     "drain_timeout"};
   return names[static_cast<std::size_t>(reason)];
 }
 
@@ -123,18 +155,32 @@ struct frame_server::parts {
   explicit parts(serve_options chosen)
       : options(std::move(chosen)), source(parsed(options.listen)), bank(options) {
     const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-    const loop_settings settings = settings_for(options);
-    for (unsigned left = options.loops != 0 ? options.loops : cores; left != 0; --left) {
-      loops.push_back(std::make_unique<event_loop>(settings, bank));
-      everyone.push_back(loops.back().get());
+    const unsigned count = options.loops != 0 ? options.loops : cores;
+    hall = std::make_unique<rooms>(count);
+    if (options.backend == backend_kind::uring) {
+      loops =
+          make_uring_loops({options, settings_for(options), *bank.pool(), source, *hall}, count);
+    } else {
+      make_event_loops(count);
     }
+  }
+
+  void make_event_loops(unsigned count) {
+    const loop_settings settings = settings_for(options);
+    std::vector<event_loop*> everyone;
+    for (; count != 0; --count) {
+      auto one = std::make_unique<event_loop>(settings, bank);
+      everyone.push_back(one.get());
+      loops.push_back(std::move(one));
+    }
+    everyone.front()->accept_from(source, everyone);
   }
 
   serve_options options;
   listener source;
   buffer_bank bank;
-  std::vector<std::unique_ptr<event_loop>> loops;
-  std::vector<event_loop*> everyone;
+  std::unique_ptr<rooms> hall;
+  std::vector<std::unique_ptr<server_loop>> loops;
   std::vector<std::thread> threads;
 };
 
@@ -150,14 +196,18 @@ frame_server::~frame_server() {
 }
 
 std::uint16_t frame_server::start() {
-  parts_->loops.front()->accept_from(parts_->source, parts_->everyone);
   ::sigset_t all;
   ::sigset_t before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the threads that were there
   try {
-    for (event_loop* loop : parts_->everyone) {
-      parts_->threads.emplace_back([loop] { loop->run(); });
+    for (std::size_t i = 0; i < parts_->loops.size(); ++i) {
+      parts_->threads.emplace_back([this, i] {
+        if (parts_->options.pin) {
+          pin_to_processor(i);
+        }
+        parts_->loops[i]->run();
+      });
     }
   } catch (const std::system_error& error) {
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -170,14 +220,14 @@ std::uint16_t frame_server::start() {
 std::string frame_server::address() const { return parts_->source.bound().to_string(); }
 
 void frame_server::request_stop() noexcept {
-  for (event_loop* loop : parts_->everyone) {
+  for (const auto& loop : parts_->loops) {
     loop->stop();
   }
 }
 
 bool frame_server::running() const noexcept {
-  return std::any_of(parts_->everyone.begin(), parts_->everyone.end(),
-                     [](const event_loop* loop) { return !loop->ended(); });
+  return std::any_of(parts_->loops.begin(), parts_->loops.end(),
+                     [](const auto& loop) { return !loop->ended(); });
 }
 
 void frame_server::join() {
@@ -191,11 +241,17 @@ server_stats frame_server::snapshot() const {
   server_stats sum;
   sum.buffers = parts_->options.buffers;
   sum.loops = parts_->loops.size();
-  for (const event_loop* loop : parts_->everyone) {
-    add_loop(sum, *loop);
+  sum.backend = parts_->options.backend;
+  for (const auto& loop : parts_->loops) {
+    add_loop(sum, *loop, parts_->bank.uses_malloc());
   }
+  sum.rooms = parts_->hall->count();
   sum.heap_allocations_counted = heap_allocations_are_counted();
   sum.classes = parts_->bank.class_stats();
+  if (sum.backend == backend_kind::uring) {
+    sum.buffers_in_use = held_buffers(sum);
+    sum.receive_bytes = receive_bytes_of(parts_->options);
+  }
   const memory_use memory = memory_use_of_this_process();
   sum.resident_bytes = memory.resident_bytes;
   sum.private_dirty_bytes = memory.private_dirty_bytes;

@@ -17,7 +17,14 @@ namespace ringpool::tools {
 /// What a server did so far. Exact while nothing is in flight.
 struct server_stats {
   buffer_kind buffers = buffer_kind::pool;
+  backend_kind backend = backend_kind::epoll;
   std::uint64_t loops = 0;
+  std::uint64_t rings = 0;           ///< io_urings, with their tables of direct descriptors
+  std::uint64_t kernel_buffers = 0;  ///< offered to receives to come; not in buffers_in_use
+  std::uint64_t receive_bytes = 0;   ///< of each of those; 0 with epoll
+  std::uint64_t rooms = 0;
+  std::uint64_t room_deliveries = 0;  ///< frames queued for members of rooms
+  std::uint64_t room_drops = 0;       ///< and not queued: a slow member, or no buffer
   std::uint64_t frames = 0;
   std::uint64_t bytes = 0;  ///< of payload
 

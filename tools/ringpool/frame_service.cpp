@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "frame_service.hpp"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -62,8 +60,6 @@ void frame_service::adopt(int fd, int epoll_fd) noexcept {
 }
 
 bool frame_service::register_socket(connection& peer, int epoll_fd) noexcept {
-  const int on = 1;
-  ::setsockopt(peer.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   ::epoll_event interest{};
   interest.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   interest.data.u64 = (std::uint64_t{peer.generation} << 32) | slot_of(peer);
@@ -154,7 +150,7 @@ void frame_service::send(connection& peer) noexcept {
   if (active == nullptr || active->queue.empty() || !peer.writable) {
     return;
   }
-  const send_result result = active->queue.flush(peer.fd);
+  const send_result result = flush(active->queue, peer.fd);
   if (result.sent_bytes != 0) {
     active->send_tick = tick_;
   }
@@ -274,7 +270,8 @@ void frame_service::enqueue_frame(connection& peer) noexcept {
   loop_buffer frame = active.decoder.take();
   counts_.frames.add();
   counts_.bytes.add(frame.size());
-  active.queue.push(std::move(frame));
+  const std::size_t held_bytes = frame.capacity();
+  active.queue.push_payload(std::move(frame), held_bytes);
 }
 
 /// Makes sure that one more frame can be queued, or says why not: slowed, starved, or failed.

@@ -43,6 +43,8 @@ struct service_counts {
   tally refused;  // no record or no memory in the kernel for it
   tally slowed;
   tally starved;
+  tally room_deliveries;  // frames queued for members of rooms
+  tally room_drops;       // and not queued: a slow member, or no buffer
   std::array<tally, static_cast<std::size_t>(close_reason::count)> closed;
   std::array<tally, 4> protocol_errors;  // by frame_errc; [0]: the peer closed inside a frame
 };

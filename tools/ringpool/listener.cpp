@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -13,8 +14,6 @@
 
 namespace ringpool::tools {
 namespace {
-
-constexpr int backlog = 4096;  // the kernel lowers it to net.core.somaxconn
 
 struct socket_address {
   ::sockaddr_storage storage{};
@@ -102,6 +101,8 @@ listener::listener(const endpoint& where) : spare_(open_spare()), bound_(where) 
   }
   const int on = 1;
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  // Linux hands this on to what is accepted.
+  ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (::bind(socket_.get(), address.get(), address.length) != 0 ||
       ::listen(socket_.get(), backlog) != 0 ||
       ::getsockname(socket_.get(), address.get(), &address.length) != 0) {

@@ -28,7 +28,7 @@ enum class accept_status : std::uint8_t {
 
 struct accept_result {
   accept_status status;
-  int fd;  ///< of `accepted`; non-blocking
+  int fd;  ///< of `accepted`; non-blocking, TCP_NODELAY
 };
 
 /// A listening socket. Where descriptors run out it closes a spare one, takes the waiting
@@ -41,6 +41,9 @@ struct accept_result {
 /// Cost: one system call a connection.
 class listener {
  public:
+  /// Connections that wait in the kernel; it lowers this to net.core.somaxconn.
+  static constexpr int backlog = 4096;
+
   explicit listener(const endpoint& where);  // throws std::system_error
 
   [[nodiscard]] accept_result accept() noexcept;

@@ -92,6 +92,44 @@ void add_buffer_options(CLI::App& serve, serve_options& options) {
       ->capture_default_str();
 }
 
+void add_backend_options(CLI::App& serve, serve_options& options) {
+  add_choice<backend_kind>(serve, "--backend", options.backend,
+                           {{"epoll", backend_kind::epoll}, {"uring", backend_kind::uring}},
+                           "epoll", "How it waits; uring: io_uring, for very many connections");
+  serve.add_option("--loops", options.loops, "Event loops, one thread each; 0: one a processor")
+      ->check(CLI::Range(0U, most_loops))
+      ->capture_default_str();
+  serve.add_flag("--pin", options.pin, "Bind each loop to a processor of its own");
+  serve
+      .add_option(
+          "--receive-bytes", options.receive_bytes,
+          "io_uring: bytes of a buffer that the kernel fills; 0: 4096, or the largest class")
+      ->type_name("BYTES")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1} << 20))
+      ->capture_default_str();
+  serve
+      .add_option("--receive-buffers", options.receive_buffers,
+                  "io_uring: most buffers offered to the kernel, a ring; a power of two")
+      ->type_name("COUNT")
+      ->check(CLI::Range(1U, 32768U))
+      ->capture_default_str();
+  add_choice<idle_mode>(serve, "--idle-mode", options.idle,
+                        {{"receive", idle_mode::receive}, {"poll", idle_mode::poll}}, "receive",
+                        "io_uring: what waits for an idle connection; poll: less kernel memory");
+}
+
+void add_room_options(CLI::App& serve, serve_options& options) {
+  add_choice<server_mode>(
+      serve, "--mode", options.mode, {{"echo", server_mode::echo}, {"room", server_mode::room}},
+      "echo",
+      "room: the first frame names a room, each further one goes to all in there (io_uring)");
+  add_choice<slow_policy>(serve, "--slow-member", options.slow,
+                          {{"close", slow_policy::close}, {"skip", slow_policy::skip}}, "close",
+                          "What happens to a member whose queue is full: closed, or not served");
+  serve.add_flag("--room-copies", options.room_copies,
+                 "A copy for each member instead of one shared buffer, to compare with");
+}
+
 void add_limit_options(CLI::App& serve, serve_options& options) {
   serve.add_option("--max-frame", options.max_frame_bytes, "Largest payload accepted")
       ->type_name("BYTES")
@@ -113,21 +151,45 @@ void add_limit_options(CLI::App& serve, serve_options& options) {
            "At shutdown, let frames in flight finish for this long");
 }
 
+std::size_t largest_class(const serve_options& options) noexcept {
+  std::size_t largest = 0;
+  for (const size_class& one : options.classes) {
+    largest = std::max(largest, one.buffer_size);
+  }
+  return largest;
+}
+
 /// Frames of every size up to the maximum must have somewhere to go.
 std::string find_class_fault(const serve_options& options) {
-  const auto largest = std::max_element(
-      options.classes.begin(), options.classes.end(),
-      [](const size_class& a, const size_class& b) { return a.buffer_size < b.buffer_size; });
-  if (options.upstream_budget_bytes == 0 && largest->buffer_size < options.max_frame_bytes) {
+  const std::size_t largest = largest_class(options);
+  if (options.upstream_budget_bytes == 0 && largest < options.max_frame_bytes) {
     return fmt::format(
         "--max-frame {} is above the largest --class, {} bytes: add a class of {} bytes or more, "
         "lower --max-frame, or give an --upstream-budget",
-        options.max_frame_bytes, largest->buffer_size, options.max_frame_bytes);
+        options.max_frame_bytes, largest, options.max_frame_bytes);
   }
-  if (options.upstream_budget_bytes != 0 && largest->buffer_size < options.max_frame_bytes &&
+  if (options.upstream_budget_bytes != 0 && largest < options.max_frame_bytes &&
       options.upstream_budget_bytes < options.max_frame_bytes) {
     return fmt::format("--upstream-budget {} cannot hold one frame of --max-frame {}",
                        options.upstream_budget_bytes, options.max_frame_bytes);
+  }
+  return {};
+}
+
+/// io_uring fills buffers of the pool, and rooms share them.
+std::string find_backend_fault(const serve_options& options) {
+  if (options.backend == backend_kind::epoll) {
+    return options.mode == server_mode::room ? "--mode room needs --backend uring" : "";
+  }
+  if (const std::size_t largest = largest_class(options); largest < options.receive_bytes) {
+    return fmt::format("--receive-bytes {} is above the largest --class, {} bytes",
+                       options.receive_bytes, largest);
+  }
+  if (options.buffers == buffer_kind::malloc) {
+    return "--backend uring needs --buffers pool: the kernel fills its buffers";
+  }
+  if ((options.receive_buffers & (options.receive_buffers - 1)) != 0) {
+    return fmt::format("--receive-buffers {} is not a power of two", options.receive_buffers);
   }
   return {};
 }
@@ -140,9 +202,8 @@ void add_serve_command(CLI::App& app, serve_options& options) {
   serve->add_option("--listen", options.listen, "Where to listen; port 0: any free one")
       ->type_name("ADDR:PORT")
       ->capture_default_str();
-  serve->add_option("--loops", options.loops, "Event loops, one thread each; 0: one a processor")
-      ->check(CLI::Range(0U, most_loops))
-      ->capture_default_str();
+  add_backend_options(*serve, options);
+  add_room_options(*serve, options);
   add_buffer_options(*serve, options);
   add_limit_options(*serve, options);
   serve->add_option("--port-file", options.port_file, "Write ADDR:PORT here once it is ready")
@@ -153,12 +214,21 @@ void add_serve_command(CLI::App& app, serve_options& options) {
       ->type_name("FILE");
 }
 
+std::size_t receive_bytes_of(const serve_options& options) noexcept {
+  constexpr std::size_t usual = 4096;
+  return options.receive_bytes != 0 ? options.receive_bytes
+                                    : std::min(usual, largest_class(options));
+}
+
 std::string find_fault(const serve_options& options) {
   endpoint where;
   if (!endpoint::parse(options.listen, where)) {
     return fmt::format(
         "--listen '{}' is not a numeric ADDR:PORT, such as 127.0.0.1:9000 or [::1]:0",
         options.listen);
+  }
+  if (std::string fault = find_backend_fault(options); !fault.empty()) {
+    return fault;
   }
   if (options.buffers == buffer_kind::malloc) {
     return {};

@@ -52,7 +52,13 @@ std::string to_json(const server_stats& stats) {
     classes.push_back(to_object(one));
   }
   const json result{{"buffers", stats.buffers == buffer_kind::pool ? "pool" : "malloc"},
+                    {"backend", stats.backend == backend_kind::uring ? "uring" : "epoll"},
                     {"loops", stats.loops},
+                    {"rings", stats.rings},
+                    {"rooms",
+                     {{"count", stats.rooms},
+                      {"deliveries", stats.room_deliveries},
+                      {"drops", stats.room_drops}}},
                     {"frames", stats.frames},
                     {"bytes", stats.bytes},
                     {"connections", connections_of(stats)},
@@ -63,6 +69,8 @@ std::string to_json(const server_stats& stats) {
                       {"truncated", stats.truncated_errors}}},
                     {"classes", classes},
                     {"buffers_in_use", stats.buffers_in_use},
+                    {"kernel_buffers", stats.kernel_buffers},
+                    {"receive_bytes", stats.receive_bytes},
                     {"heap_allocations_on_data_path", stats.heap_allocations_on_data_path},
                     {"heap_allocations_counted", stats.heap_allocations_counted},
                     {"table_bytes", stats.table_bytes},

@@ -192,6 +192,56 @@ class basic_frame_decoder {
     return std::exchange(buffer_, Buffer{});
   }
 
+  // For those who receive into buffers themselves, and may find the source exhausted:
+
+  /// Where the next bytes of the frame may be received: behind those that came, up to its end or
+  /// that of the buffer held. Empty when no buffer has room.
+  [[nodiscard]] std::span<std::byte> writable() noexcept {
+    const std::size_t received = cursor_.received();
+    const std::size_t end = cursor_.header_complete()
+                                ? std::min(capacity(), static_cast<std::size_t>(cursor_.length()))
+                                : received;
+    return end <= received ? std::span<std::byte>{}
+                           : std::span<std::byte>{buffer_.data() + received, end - received};
+  }
+  /// That many bytes were received there, at most as many as it has: need_bytes or frame_ready.
+  decode_status wrote(std::size_t bytes) noexcept {
+    cursor_.advance(std::min(bytes, writable().size()));
+    if (!cursor_.complete()) {
+      return decode_status::need_bytes;
+    }
+    buffer_.resize(cursor_.received());
+    return decode_status::frame_ready;
+  }
+  /// Goes on in `storage`, in which the next `size` bytes of the frame lie already, `offset` bytes
+  /// from its start. False, and nothing happens, when the header is not complete, they would
+  /// complete the frame, or storage cannot hold them and what came before.
+  [[nodiscard]] bool adopt(Buffer& storage, std::size_t offset, std::size_t size) noexcept {
+    const std::size_t received = cursor_.received();
+    if (!cursor_.header_complete() || received + size > storage.capacity() ||
+        received + size >= static_cast<std::size_t>(cursor_.length())) {
+      return false;
+    }
+    storage.resize(storage.capacity());
+    std::memmove(storage.data() + received, storage.data() + offset, size);
+    if (received != 0) {
+      std::memcpy(storage.data(), buffer_.data(), received);
+    }
+    buffer_ = std::move(storage);
+    cursor_.advance(size);
+    return true;
+  }
+  /// What came of the payload, size() being how much: for those who can do with a frame in pieces.
+  /// Between frames again; the rest of the frame is the caller's to follow.
+  [[nodiscard]] Buffer take_part() noexcept {
+    const std::size_t received = cursor_.received();
+    cursor_.reset();
+    if (buffer_) {
+      buffer_.resize(received);
+    }
+    return std::exchange(buffer_, Buffer{});
+  }
+
   /// Gives up a half frame and its buffer, or an error.
   void reset() noexcept {
     cursor_.reset();

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+#include "descriptor.hpp"
+#include "frame_service.hpp"
+
+namespace ringpool::tools {
+
+struct loop_settings {
+  service_limits limits;
+  std::chrono::milliseconds tick;
+  std::chrono::milliseconds drain_timeout;
+};
+
+/// What one loop adds to the statistics of its server.
+struct loop_totals {
+  const service_counts* counts;
+  std::uint64_t open = 0;
+  std::uint64_t active = 0;  ///< connections with something in flight
+  std::uint64_t buffers_held = 0;
+  std::uint64_t buffers_taken = 0;
+  std::uint64_t kernel_buffers = 0;  ///< offered to receives to come; io_uring alone
+  std::uint64_t rings = 0;           ///< io_uring alone
+  std::uint64_t table_bytes = 0;
+};
+
+/// One thread's share of a server, whatever it waits with: its mailbox, its clock, and its end.
+///
+///   serving --stop()--> draining --stop(), or time is over--> ending --> ended
+///
+/// Invariant: what a loop owns is touched by its thread alone, but for the mailbox, the phase and
+///   the counts.
+/// Progress: run() returns after stop() and the drain that follows it.
+/// Thread-safety: run() on one thread; hand_over, stop and the counts from any.
+/// Cost: a pipe.
+class server_loop {
+ public:
+  virtual ~server_loop();
+  server_loop(const server_loop&) = delete;
+  server_loop& operator=(const server_loop&) = delete;
+
+  /// Until stop() and the drain that follows it.
+  virtual void run() noexcept = 0;
+  /// From any thread.
+  [[nodiscard]] virtual loop_totals totals() const noexcept = 0;
+
+  /// Puts a message into the mailbox, a descriptor or a number below 0; false when it is full.
+  [[nodiscard]] bool hand_over(int message) noexcept;
+  /// Makes the loop look into its mailbox.
+  void wake() noexcept { static_cast<void>(hand_over(wake_message)); }
+  /// Drain and end; called again: end at once.
+  void stop() noexcept;
+
+  /// True once run() is about to return.
+  [[nodiscard]] bool ended() const noexcept {
+    return phase_.load(std::memory_order_relaxed) == phase::ended;
+  }
+  [[nodiscard]] std::uint64_t turned_away() const noexcept { return turned_away_.get(); }
+  /// Calls of operator new on this loop's thread since it began to serve.
+  [[nodiscard]] std::uint64_t heap_allocations() const noexcept { return heap_allocations_.get(); }
+
+ protected:
+  using clock = std::chrono::steady_clock;
+  static constexpr int wake_message = -1;
+
+  explicit server_loop(const loop_settings& settings);  // throws std::system_error
+
+  [[nodiscard]] const loop_settings& settings() const noexcept { return settings_; }
+  [[nodiscard]] int mailbox() const noexcept { return mail_out_.get(); }
+  /// Empties the mailbox, then begin_drain() where that is due.
+  void read_mailbox() noexcept;
+  virtual void on_message(int message) noexcept = 0;
+  virtual void begin_drain() noexcept = 0;
+
+  /// Looks at the clock. True when a tick began: once at most.
+  [[nodiscard]] bool update_clock() noexcept;
+  [[nodiscard]] std::uint32_t tick() const noexcept { return tick_; }
+  /// True about once a second, asked once a tick.
+  [[nodiscard]] bool trim_is_due() noexcept;
+  [[nodiscard]] bool draining() const noexcept { return draining_; }
+  [[nodiscard]] bool drain_is_over() const noexcept {
+    return now_ >= drain_end_ || phase_.load(std::memory_order_relaxed) == phase::ending;
+  }
+  /// Around the serving part of run().
+  void begin_serving() noexcept;
+  void count_heap() noexcept;
+  void end_serving() noexcept { phase_.store(phase::ended, std::memory_order_relaxed); }
+
+  tally turned_away_;
+
+ private:
+  enum class phase : int { serving, draining, ending, ended };
+
+  loop_settings settings_;
+  descriptor mail_out_;
+  descriptor mail_in_;
+  clock::time_point start_;
+  clock::time_point now_;
+  clock::time_point next_trim_;
+  clock::time_point drain_end_;
+  std::uint64_t heap_before_ = 0;
+  std::uint32_t tick_ = 0;
+  bool draining_ = false;
+  tally heap_allocations_;
+  std::atomic<phase> phase_{phase::serving};  // any thread
+};
+
+}  // namespace ringpool::tools

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+//            multishot receive          whole frames             one send at a time
+//   socket --------------------> buffer ==============> queue --------------------> socket
+//            (kernel fills it)     |   (a slice: no copy)          (the same bytes)
+//                                  '-- half a frame --> decoder: copied, into the smallest buffer
+//
+// A connection with nothing in flight holds no session and no buffer; its receive is armed, and the
+// kernel takes one of the table's buffers when something comes. Where there is none the receive
+// ends (ENOBUFS), and the connection waits in line: no more of those that wait are armed than there
+// are buffers, in the order they came.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "frame_service.hpp"
+#include "room_members.hpp"
+#include "rooms.hpp"
+#include "serve_options.hpp"
+#include "uring_connection.hpp"
+
+namespace ringpool::tools {
+
+struct uring_settings {
+  service_limits limits;
+  std::uint32_t table_size;   ///< direct descriptors a ring
+  unsigned receive_entries;   ///< most buffers the kernel owns, a ring
+  std::size_t receive_bytes;  ///< of each
+  bool poll_idle;             ///< idle connections have a poll armed, not a receive
+  rooms* hall;                ///< nullptr: each frame goes back to its sender
+  bool copy_to_members;       ///< a copy for each member, for comparison
+  slow_policy slow_members;
+  std::uint32_t loop_number;
+  std::uint32_t loop_count;
+};
+
+/// The connections of one loop and all that happens to them, by io_uring.
+///
+/// Invariant: a record is free only when nothing of it is armed or under way; open connections =
+///   adopted - closed; sessions in use = connections with something in flight.
+/// Progress: no call waits.
+/// Thread-safety: the loop's thread; counts and sums from any.
+/// Cost: a frame whole in one receive: no copy, and two completions.
+class uring_service {
+ public:
+  uring_service(const uring_settings& settings, multi_size_ring_pool& pool);  // throws
+
+  /// One more ring, to be enabled by the loop's thread; its number. Throws std::system_error.
+  std::uint32_t add_table();
+  [[nodiscard]] std::uint32_t newest_table() const noexcept { return newest_table_; }
+  void remove_table(std::uint32_t number) noexcept;
+  /// nullptr where one was removed.
+  [[nodiscard]] uring_table* table(std::uint32_t number) noexcept { return tables_[number].get(); }
+  [[nodiscard]] std::uint32_t table_end() const noexcept {
+    return static_cast<std::uint32_t>(tables_.size());
+  }
+
+  /// A connection that the kernel put into slot `slot` of a table.
+  void adopt(std::uint32_t number, std::uint32_t slot) noexcept;
+  /// A completion of receive, poll or send.
+  void complete(std::uint32_t number, uring_operation what, std::uint32_t slot,
+                const ::io_uring_cqe& completion) noexcept;
+  /// After a batch of completions: gives the kernel buffers, and those that wait a turn.
+  void settle_table(std::uint32_t number) noexcept;
+  /// Frames that other loops' connections sent to rooms with members here.
+  void deliver_mail() noexcept;
+
+  /// Closes what is over its deadline; as frame_service's.
+  void on_tick(std::uint32_t tick) noexcept;
+  /// Gives memory back that the last burst needed.
+  void trim() noexcept;
+  /// Closes every connection as soon as nothing of it is in flight.
+  void begin_drain() noexcept;
+  /// Closes the rest, as soon as the kernel has let go of its buffers.
+  void end_drain() noexcept;
+
+  [[nodiscard]] bool has_waiting() const noexcept { return waiting_count_ != 0; }
+  [[nodiscard]] bool quiet() const noexcept { return open_.get() == 0; }
+
+  [[nodiscard]] std::uint64_t open_count() const noexcept { return open_.get(); }
+  [[nodiscard]] std::uint64_t active_count() const noexcept { return sessions_.in_use(); }
+  [[nodiscard]] std::size_t table_bytes() const noexcept;
+  [[nodiscard]] std::uint64_t kernel_buffers() const noexcept { return kernel_buffers_.get(); }
+  [[nodiscard]] std::uint64_t ring_count() const noexcept { return ring_count_.get(); }
+  [[nodiscard]] const service_counts& counts() const noexcept { return counts_; }
+
+ private:
+  /// A connection and where it is.
+  struct place {
+    uring_table* home;
+    std::uint32_t number;  // of the table
+    std::uint32_t slot;
+    uring_connection* record;
+  };
+  [[nodiscard]] place at(std::uint32_t number, std::uint32_t slot) noexcept;
+  [[nodiscard]] uring_session* session_of(const uring_connection& record) noexcept {
+    return record.active == 0 ? nullptr : &sessions_[record.active - 1];
+  }
+  [[nodiscard]] uring_session* need_session(const place& peer) noexcept;
+  void release_session(uring_connection& record) noexcept;
+
+  void on_receive(const place& peer, const ::io_uring_cqe& completion) noexcept;
+  void on_direct(const place& peer, int result) noexcept;
+  void no_input(const place& peer, int result) noexcept;
+  void on_poll(const place& peer, int result) noexcept;
+  void on_send(const place& peer, int result) noexcept;
+  void end_of_input(const place& peer) noexcept;
+
+  [[nodiscard]] ::io_uring_sqe* entry(const place& peer, uring_operation what) noexcept;
+  void arm(const place& peer, bool expecting) noexcept;
+  [[nodiscard]] bool arm_direct(const place& peer) noexcept;
+  void cancel(const place& peer, uring_operation what) noexcept;
+  void stop_receiving(const place& peer) noexcept;
+  void send(const place& peer) noexcept;
+  void settle(const place& peer) noexcept;
+  void finish(const place& peer) noexcept;
+  void condemn(uring_connection& record, close_reason reason, bool gracefully = false) noexcept;
+  void wait_for_buffer(const place& peer) noexcept;
+  void wait_again(const place& peer) noexcept;
+  [[nodiscard]] unsigned allowance(const uring_table& home) const noexcept;
+  void serve_waiting(std::uint32_t number) noexcept;
+  void serve_stuck(std::uint32_t number) noexcept;
+  [[nodiscard]] bool take_turn(const place& peer) noexcept;
+
+  // uring_frames.cpp
+  void input(const place& peer, shared_buffer&& bytes) noexcept;
+  [[nodiscard]] bool feed(const place& peer, shared_buffer& bytes, std::size_t& at) noexcept;
+  [[nodiscard]] bool make_do(const place& peer, shared_buffer& bytes, std::size_t& at) noexcept;
+  [[nodiscard]] std::size_t whole_frames(std::span<const std::byte> bytes) const noexcept;
+  void park(const place& peer, shared_buffer&& bytes) noexcept;
+  void retry_parked(const place& peer) noexcept;
+  void pass_on(const place& peer, shared_buffer&& frames) noexcept;
+  void pass_on_frame(const place& peer, buffer&& payload) noexcept;
+  void pass_on_parts(const place& peer, std::size_t length, buffer&& first,
+                     shared_buffer&& second) noexcept;
+  [[nodiscard]] bool begin_to_queue(const place& peer) noexcept;
+  void enqueue(const place& peer, shared_buffer&& bytes, bool add_header,
+               std::size_t held_bytes) noexcept;
+  void to_room(const place& peer, const shared_buffer& frame) noexcept;
+  void enter_room(const place& peer, const shared_buffer& frame) noexcept;
+  void leave_room(const place& peer) noexcept;
+  void fan_out(std::uint32_t room, const shared_buffer& frame) noexcept;
+  void deliver(const place& member, const shared_buffer& frame) noexcept;
+  [[nodiscard]] shared_buffer copy_of(std::span<const std::byte> header,
+                                      std::span<const std::byte> payload) noexcept;
+
+  [[nodiscard]] close_reason overdue(const uring_connection& record) noexcept;
+  void close_overdue(const place& peer) noexcept;
+  template <class Action>
+  void for_each_open(Action action) noexcept;
+  void adjust_target(uring_table& home) noexcept;
+  void count_kernel_buffers() noexcept;
+
+  uring_settings settings_;
+  multi_size_ring_pool& pool_;
+  pool_source source_;
+  slab<uring_session> sessions_;
+  slab<shared_chunk> chunks_;
+  std::vector<std::unique_ptr<uring_table>> tables_;
+  room_members members_;
+  std::vector<room_mail> mail_;
+  std::vector<room_member> doomed_;  // members to be closed after a frame's round
+  service_counts counts_;
+  tally open_;
+  tally record_bytes_;
+  tally kernel_buffers_;
+  tally ring_count_;
+  std::uint64_t kernel_limit_ = 1;  // buffers that receives to come may have, in all tables
+  std::uint32_t waiting_count_ = 0;
+  std::uint32_t newest_table_ = 0;
+  std::uint32_t tick_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace ringpool::tools

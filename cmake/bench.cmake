@@ -115,6 +115,38 @@ set_target_properties(ringpool_bench_shared ringpool_bench_consumer PROPERTIES
 target_compile_features(ringpool_bench_shared PUBLIC cxx_std_20)
 add_dependencies(ringpool_bench ringpool_bench_consumer)
 
+# ---- Servers that `ringpool serve` is compared with.
+add_library(ringpool_bench_server_options OBJECT bench/servers/options.cpp)
+target_link_libraries(ringpool_bench_server_options PRIVATE CLI11::CLI11 ringpool_dev_flags)
+target_compile_options(ringpool_bench_server_options PRIVATE $<$<CONFIG:Release>:-O0>)
+target_compile_features(ringpool_bench_server_options PUBLIC cxx_std_20)
+set_target_properties(ringpool_bench_server_options PROPERTIES CXX_EXTENSIONS OFF)
+add_custom_target(ringpool_bench_servers)
+file(GLOB ringpool_bench_server_files CONFIGURE_DEPENDS bench/servers/*_server.cpp)
+foreach(file IN LISTS ringpool_bench_server_files)
+  cmake_path(GET file STEM name)
+  file(STRINGS ${file} needs REGEX "^// needs ")
+  if(needs)
+    string(REPLACE "// needs " "" needs "${needs}")
+    find_path(ringpool_${name}_include ${needs})
+    if(NOT ringpool_${name}_include)
+      message(STATUS "${needs} not found: ${name} is left out")
+      continue()
+    endif()
+  endif()
+  add_executable(ringpool_bench_${name} ${file})
+  target_include_directories(ringpool_bench_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tools/ringpool)
+  target_link_libraries(ringpool_bench_${name}
+    PRIVATE ringpool_bench_server_options Threads::Threads ringpool_dev_flags)
+  if(needs)
+    target_include_directories(ringpool_bench_${name} SYSTEM PRIVATE ${ringpool_${name}_include})
+  endif()
+  set_target_properties(ringpool_bench_${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+    CXX_EXTENSIONS OFF)
+  add_dependencies(ringpool_bench_servers ringpool_bench_${name})
+endforeach()
+
 # ---- Tests.
 if(RINGPOOL_BUILD_TESTS)
   find_package(GTest CONFIG REQUIRED)

@@ -115,7 +115,7 @@ set_target_properties(ringpool_bench_shared ringpool_bench_consumer PROPERTIES
 target_compile_features(ringpool_bench_shared PUBLIC cxx_std_20)
 add_dependencies(ringpool_bench ringpool_bench_consumer)
 
-# ---- Servers that `ringpool serve` is compared with.
+# ---- Servers that `ringpool serve` is compared with, see bench/servers/compare.py.
 add_library(ringpool_bench_server_options OBJECT bench/servers/options.cpp)
 target_link_libraries(ringpool_bench_server_options PRIVATE CLI11::CLI11 ringpool_dev_flags)
 target_compile_options(ringpool_bench_server_options PRIVATE $<$<CONFIG:Release>:-O0>)

@@ -158,6 +158,24 @@ endif()
 add_test(NAME bench.smoke
   COMMAND ringpool_bench_own --smoke --output ${PROJECT_BINARY_DIR}/bench_smoke)
 set_tests_properties(bench.smoke PROPERTIES LABELS bench TIMEOUT 120)
+find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
+if(TARGET ringpool_cli)
+  foreach(file IN LISTS ringpool_bench_server_files)
+    cmake_path(GET file STEM name)
+    string(REGEX REPLACE "_server$" "" server ${name})
+    string(REPLACE _ - server ${server})  # as compare.py calls it
+    set(program none)
+    if(TARGET ringpool_bench_${name})
+      set(program $<TARGET_FILE:ringpool_bench_${name}>)
+    endif()
+    add_test(NAME bench.${name}
+      COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tests/bench/test_servers.py
+              $<TARGET_FILE:ringpool_cli> ${server} ${program})
+    set_tests_properties(bench.${name} PROPERTIES
+      LABELS bench TIMEOUT 60 RESOURCE_LOCK server SKIP_RETURN_CODE 77
+      ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+  endforeach()
+endif()
 
 # ---- Instructions, where valgrind is, and in the builds that the budget is for.
 find_program(ringpool_valgrind valgrind)
@@ -166,7 +184,6 @@ if(NOT ringpool_valgrind OR NOT ringpool_callgrind_include OR NOT CMAKE_BUILD_TY
    OR RINGPOOL_SANITIZERS OR RINGPOOL_COVERAGE)
   return()
 endif()
-find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
 add_executable(ringpool_bench_paths bench/paths/main.cpp)
 target_link_libraries(ringpool_bench_paths PRIVATE ringpool::ringpool ringpool_dev_flags)
 set_target_properties(ringpool_bench_paths PROPERTIES

@@ -115,6 +115,38 @@ set_target_properties(ringpool_bench_shared ringpool_bench_consumer PROPERTIES
 target_compile_features(ringpool_bench_shared PUBLIC cxx_std_20)
 add_dependencies(ringpool_bench ringpool_bench_consumer)
 
+# ---- Servers that `ringpool serve` is compared with, see bench/servers/compare.py.
+add_library(ringpool_bench_server_options OBJECT bench/servers/options.cpp)
+target_link_libraries(ringpool_bench_server_options PRIVATE CLI11::CLI11 ringpool_dev_flags)
+target_compile_options(ringpool_bench_server_options PRIVATE $<$<CONFIG:Release>:-O0>)
+target_compile_features(ringpool_bench_server_options PUBLIC cxx_std_20)
+set_target_properties(ringpool_bench_server_options PROPERTIES CXX_EXTENSIONS OFF)
+add_custom_target(ringpool_bench_servers)
+file(GLOB ringpool_bench_server_files CONFIGURE_DEPENDS bench/servers/*_server.cpp)
+foreach(file IN LISTS ringpool_bench_server_files)
+  cmake_path(GET file STEM name)
+  file(STRINGS ${file} needs REGEX "^// needs ")
+  if(needs)
+    string(REPLACE "// needs " "" needs "${needs}")
+    find_path(ringpool_${name}_include ${needs})
+    if(NOT ringpool_${name}_include)
+      message(STATUS "${needs} not found: ${name} is left out")
+      continue()
+    endif()
+  endif()
+  add_executable(ringpool_bench_${name} ${file})
+  target_include_directories(ringpool_bench_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tools/ringpool)
+  target_link_libraries(ringpool_bench_${name}
+    PRIVATE ringpool_bench_server_options Threads::Threads ringpool_dev_flags)
+  if(needs)
+    target_include_directories(ringpool_bench_${name} SYSTEM PRIVATE ${ringpool_${name}_include})
+  endif()
+  set_target_properties(ringpool_bench_${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+    CXX_EXTENSIONS OFF)
+  add_dependencies(ringpool_bench_servers ringpool_bench_${name})
+endforeach()
+
 # ---- Tests.
 if(RINGPOOL_BUILD_TESTS)
   find_package(GTest CONFIG REQUIRED)
@@ -126,6 +158,24 @@ endif()
 add_test(NAME bench.smoke
   COMMAND ringpool_bench_own --smoke --output ${PROJECT_BINARY_DIR}/bench_smoke)
 set_tests_properties(bench.smoke PROPERTIES LABELS bench TIMEOUT 120)
+find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
+if(TARGET ringpool_cli)
+  foreach(file IN LISTS ringpool_bench_server_files)
+    cmake_path(GET file STEM name)
+    string(REGEX REPLACE "_server$" "" server ${name})
+    string(REPLACE _ - server ${server})  # as compare.py calls it
+    set(program none)
+    if(TARGET ringpool_bench_${name})
+      set(program $<TARGET_FILE:ringpool_bench_${name}>)
+    endif()
+    add_test(NAME bench.${name}
+      COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tests/bench/test_servers.py
+              $<TARGET_FILE:ringpool_cli> ${server} ${program})
+    set_tests_properties(bench.${name} PROPERTIES
+      LABELS bench TIMEOUT 60 RESOURCE_LOCK server SKIP_RETURN_CODE 77
+      ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+  endforeach()
+endif()
 
 # ---- Instructions, where valgrind is, and in the builds that the budget is for.
 find_program(ringpool_valgrind valgrind)
@@ -134,7 +184,6 @@ if(NOT ringpool_valgrind OR NOT ringpool_callgrind_include OR NOT CMAKE_BUILD_TY
    OR RINGPOOL_SANITIZERS OR RINGPOOL_COVERAGE)
   return()
 endif()
-find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
 add_executable(ringpool_bench_paths bench/paths/main.cpp)
 target_link_libraries(ringpool_bench_paths PRIVATE ringpool::ringpool ringpool_dev_flags)
 set_target_properties(ringpool_bench_paths PROPERTIES

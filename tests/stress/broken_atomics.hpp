@@ -12,7 +12,7 @@ namespace ringpool::stress {
 
 /// Which read-modify-write is a load and a store, with room for others in between. `none_but_slow`:
 /// sound, with such room after every load, where it widens the window of other bugs.
-enum class tear : std::uint8_t { none, fetch_add, compare_exchange, none_but_slow };
+enum class tear : std::uint8_t { none, fetch_add, fetch_sub, compare_exchange, none_but_slow };
 
 /// std::atomic with a seeded bug. The parts are atomic by themselves, so that what goes wrong is
 /// the algorithm, and not the language's undefined behaviour.
@@ -40,6 +40,16 @@ class torn_atomic {
       return seen;
     } else {
       return value_.fetch_add(amount, order);
+    }
+  }
+  T fetch_sub(T amount, std::memory_order order) noexcept {
+    if constexpr (Torn == tear::fetch_sub) {
+      const T seen = value_.load(std::memory_order_seq_cst);
+      let_others_in();
+      value_.store(seen - amount, std::memory_order_seq_cst);
+      return seen;
+    } else {
+      return value_.fetch_sub(amount, order);
     }
   }
   bool compare_exchange_weak(T& expected, T desired, std::memory_order success,
@@ -86,6 +96,20 @@ struct torn_atomics {
   using atomic = torn_atomic<T, Torn>;
   static void full_fence() noexcept { std::atomic_thread_fence(std::memory_order_seq_cst); }
   static void prepare_write(const void* /*word*/) noexcept {}
+};
+
+/// For basic_reference_count: one addition in 100 is not made.
+struct forgetful_atomics : torn_atomics<tear::none> {
+  template <class T>
+  class atomic : public torn_atomic<T, tear::none> {
+   public:
+    using torn_atomic<T, tear::none>::torn_atomic;
+    T fetch_add(T amount, std::memory_order order) noexcept {
+      thread_local std::uint32_t calls = 0;
+      const bool forget = ++calls % 100 == 0;
+      return torn_atomic<T, tear::none>::fetch_add(forget ? T{0} : amount, order);
+    }
+  };
 };
 
 /// For basic_index_cache: everything as in production but the atomics.

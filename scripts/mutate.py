@@ -26,6 +26,8 @@ CACHE = "include/ringpool/index_cache.hpp"
 OWNER = "include/ringpool/detail/index_cache_impl.hpp"
 RAIDER = "include/ringpool/detail/index_cache_raid.hpp"
 SLOTS = "include/ringpool/detail/thread_slot_table.hpp"
+COUNT = "include/ringpool/detail/reference_count.hpp"
+SHARED = "include/ringpool/shared_buffer.hpp"
 
 
 @dataclass
@@ -46,6 +48,42 @@ MUTANTS = (
            "~(std::uint64_t{1} << (slot % 64)), release);", "~(std::uint64_t{1} << (slot % 64)), relaxed);"),
     Mutant("two threads get one slot", SLOTS,
            "seen | (std::uint64_t{1} << bit), acquire,", "seen, acquire,"),
+    # ---- Shared buffers
+    Mutant("a drop is relaxed", COUNT,
+           "return handles_.fetch_sub(1, acq_rel) == 1;", "return handles_.fetch_sub(1, relaxed) == 1;"),
+    Mutant("a drop does not release", COUNT,
+           "return handles_.fetch_sub(1, acq_rel) == 1;", "return handles_.fetch_sub(1, acquire) == 1;"),
+    Mutant("a drop does not acquire", COUNT,
+           "return handles_.fetch_sub(1, acq_rel) == 1;", "return handles_.fetch_sub(1, release) == 1;"),
+    Mutant("a drop that finds itself alone does not acquire", COUNT,
+           "    if (handles_.load(acquire) == 1) {\n", "    if (handles_.load(relaxed) == 1) {\n"),
+    Mutant("a drop is a load and a store", COUNT,
+           "return handles_.fetch_sub(1, acq_rel) == 1;",
+           "const std::uint32_t seen = handles_.load(acquire);\n"
+           "    handles_.store(seen - 1, release);\n    return seen == 1;"),
+    Mutant("a drop that is not the last does not count", COUNT,
+           "return handles_.fetch_sub(1, acq_rel) == 1;", "return false;"),
+    Mutant("a drop looks at the count after it", COUNT,
+           "return handles_.fetch_sub(1, acq_rel) == 1;",
+           "handles_.fetch_sub(1, acq_rel);\n    return handles_.load(acquire) == 0;"),
+    Mutant("a drop is the last of two", COUNT,
+           "    if (handles_.load(acquire) == 1) {\n", "    if (handles_.load(acquire) <= 2) {\n"),
+    Mutant("a drop does not look before it subtracts", COUNT,
+           "    if (handles_.load(acquire) == 1) {\n      return true;\n    }\n", "",
+           survives_because="the subtraction alone is right; the look spares an only handle the exchange"),
+    Mutant("a copy is a load and a store", COUNT,
+           "    if (handles_.fetch_add(1, relaxed) < max_handles) [[likely]] {\n",
+           "    handles_.store(handles_.load(relaxed) + 1, relaxed);\n    {\n"),
+    Mutant("a new owner does not acquire", COUNT,
+           "return handles_.load(acquire) == 1;  // A3 <- R1", "return handles_.load(relaxed) == 1;"),
+    Mutant("who is not alone becomes the owner", SHARED,
+           "if (references != nullptr && !references->is_only()) {", "if (references == nullptr) {"),
+    Mutant("a copy is not counted", SHARED,
+           "if (references != nullptr && !references->try_add()) [[unlikely]] {",
+           "if (references == nullptr) {"),
+    Mutant("a slice gives back its part alone", SHARED,
+           "  [[nodiscard]] std::byte* start() const noexcept { return data_ - offset_; }",
+           "  [[nodiscard]] std::byte* start() const noexcept { return data_; }"),
     # ---- The ring
     Mutant("indices are counted before they are placed", RING,
            "  for (std::span<const slot_index> rest = slots; !rest.empty();) {",

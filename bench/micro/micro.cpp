@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
 //
 // ringpool alone, on Google Benchmark: how a pair depends on what a user sets. There is nobody to
-// be compared with here, so there is nothing to interleave.
+// be compared with here, so there is nothing to interleave; but std::shared_ptr stands beside a
+// shared handle, the same loop over both.
 
 #include <benchmark/benchmark.h>
 
+#include <array>
+#include <latch>
+#include <memory>
 #include <ringpool/ringpool.hpp>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "measure.hpp"
@@ -72,12 +78,82 @@ void statistics(benchmark::State& state) {
   }
 }
 
+/// Without a second thread, libstdc++ counts the owners of a shared_ptr without atomics.
+class second_thread {
+ public:
+  second_thread() : thread_([this] { leave_.wait(); }) {}
+  ~second_thread() {
+    leave_.count_down();
+    thread_.join();
+  }
+  second_thread(const second_thread&) = delete;
+  second_thread& operator=(const second_thread&) = delete;
+
+ private:
+  std::latch leave_{1};
+  std::thread thread_;
+};
+
+constexpr std::size_t shared_bytes = 1024;
+using shared_array = std::shared_ptr<std::array<std::byte, shared_bytes>>;
+
+const std::vector<unsigned> processors = bench::first_processors();  // before this one is pinned
+
+/// One more owner, and one less.
+template <class Shared>
+void copy_and_drop(benchmark::State& state, const Shared& one) {
+  const second_thread other;
+  const auto number = static_cast<std::size_t>(state.thread_index());
+  bench::pin_this_thread(processors[number % processors.size()]);
+  for (auto _ : state) {
+    Shared copy(one);
+    bench::escape(copy);
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+void copy_and_drop_shared_buffer(benchmark::State& state) {
+  static ring_buffer_pool pool(shared_bytes, 1024);
+  static const ringpool::shared_buffer one = pool.alloc(shared_bytes);
+  copy_and_drop(state, one);
+}
+void copy_and_drop_shared_ptr(benchmark::State& state) {
+  static const auto one = std::make_shared<std::array<std::byte, shared_bytes>>();
+  copy_and_drop(state, one);
+}
+
+/// From the allocation to the only owner's end, and with a copy in between.
+template <class Shared, class Make>
+void whole_life(benchmark::State& state, Make make) {
+  const second_thread other;
+  for (auto _ : state) {
+    Shared one(make());
+    bench::escape(one);
+    if (state.range(0) != 0) {
+      Shared copy(one);
+      bench::escape(copy);
+    }
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+void life_of_shared_buffer(benchmark::State& state) {
+  ring_buffer_pool pool(shared_bytes, 1024);
+  whole_life<ringpool::shared_buffer>(state, [&] { return pool.alloc(shared_bytes); });
+}
+void life_of_shared_ptr(benchmark::State& state) {
+  whole_life<shared_array>(
+      state, [] { return std::make_shared_for_overwrite<shared_array::element_type>(); });
+}
+
 BENCHMARK(by_buffer_size)->Arg(64)->Arg(512)->Arg(1500)->Arg(4096)->Arg(65536);
 BENCHMARK(by_cache_limit)->Arg(0)->Arg(8)->Arg(32)->Arg(128);
 BENCHMARK(by_held)->Arg(1)->Arg(32)->Arg(128)->Arg(512)->Arg(2048);
 BENCHMARK(by_bulk)->Arg(1)->Arg(8)->Arg(32)->Arg(128)->Arg(512);
 BENCHMARK(by_zeroing)->ArgName("none_used_all")->Arg(0)->Arg(1)->Arg(2);
 BENCHMARK(statistics);
+BENCHMARK(copy_and_drop_shared_buffer)->Threads(1)->Threads(2)->UseRealTime();
+BENCHMARK(copy_and_drop_shared_ptr)->Threads(1)->Threads(2)->UseRealTime();
+BENCHMARK(life_of_shared_buffer)->ArgName("copies")->Arg(0)->Arg(1);
+BENCHMARK(life_of_shared_ptr)->ArgName("copies")->Arg(0)->Arg(1);
 
 const bool added = (bench::micro() = [](int argc, char** argv) {
                      bench::pin_this_thread(bench::first_processors().front());

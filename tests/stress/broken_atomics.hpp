@@ -98,6 +98,20 @@ struct torn_atomics {
   static void prepare_write(const void* /*word*/) noexcept {}
 };
 
+/// For basic_reference_count: one addition in 100 is not made.
+struct forgetful_atomics : torn_atomics<tear::none> {
+  template <class T>
+  class atomic : public torn_atomic<T, tear::none> {
+   public:
+    using torn_atomic<T, tear::none>::torn_atomic;
+    T fetch_add(T amount, std::memory_order order) noexcept {
+      thread_local std::uint32_t calls = 0;
+      const bool forget = ++calls % 100 == 0;
+      return torn_atomic<T, tear::none>::fetch_add(forget ? T{0} : amount, order);
+    }
+  };
+};
+
 /// For basic_index_cache: everything as in production but the atomics.
 template <tear Torn>
 struct torn_caches : ringpool::detail::production {

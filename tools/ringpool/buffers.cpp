@@ -12,9 +12,13 @@ namespace {
 /// What malloc gives at least, so that a frame that comes byte by byte is not grown byte by byte.
 constexpr std::size_t smallest_block_bytes = 64;
 
+/// A burst's memory is back a few seconds after it.
+constexpr std::chrono::milliseconds elastic_decay{2000};
+
 pool_options pool_options_of(const serve_options& options) {
   pool_options result;
   result.elastic_capacity = options.elastic_count;
+  result.elastic_decay = elastic_decay;
   result.upstream_budget_bytes = options.upstream_budget_bytes;
   if (options.upstream_budget_bytes == 0) {
     result.upstream = nullptr;

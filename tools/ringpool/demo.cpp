@@ -14,8 +14,8 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "child_server.hpp"
 #include "demo_report.hpp"
-#include "demo_server.hpp"
 #include "load.hpp"
 #include "load_options.hpp"
 #include "load_session.hpp"
@@ -71,7 +71,7 @@ class demo {
   progress_display display_;
   scratch_directory files_;
   demo_result result_;
-  std::array<std::unique_ptr<demo_server>, side_count> servers_;
+  std::array<std::unique_ptr<child_server>, side_count> servers_;
   std::array<std::unique_ptr<load_session>, side_count> sessions_;
   std::int64_t start_ns_ = monotonic_ns();
 };
@@ -101,8 +101,11 @@ void demo::start_servers() {
   reserve_descriptors(std::uint64_t{result_.connections} * side_count + other_descriptors);
   for (std::size_t i = 0; i < side_count; ++i) {
     result_.sides[i].name = i == 0 ? "pool" : "malloc";
-    servers_[i] =
-        std::make_unique<demo_server>(result_.sides[i].name, result_.loops, files_.path());
+    servers_[i] = std::make_unique<child_server>(
+        result_.sides[i].name,
+        std::vector<std::string>{"--buffers", result_.sides[i].name, "--loops",
+                                 std::to_string(result_.loops)},
+        files_.path());
     check_stop();
   }
 }

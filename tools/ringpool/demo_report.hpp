@@ -8,7 +8,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "demo_server.hpp"
+#include "child_server.hpp"
 #include "load_tally.hpp"
 #include "report.hpp"
 

@@ -54,7 +54,7 @@ void load_loop::connect(const std::atomic<bool>& stop) {
   const std::int64_t give_up_ns = monotonic_ns() + setup_.connect_timeout.count();
   std::size_t started = 0;
   while (open_ < connections_.size() && !stop.load(std::memory_order_relaxed)) {
-    while (started < connections_.size() && started - open_ < connect_burst) {
+    while (started < allowed_connections() && started - open_ < connect_burst) {
       start_one(started++);
     }
     const int ready = wait(longest_wait_ns);
@@ -66,6 +66,14 @@ void load_loop::connect(const std::atomic<bool>& stop) {
       fail_connect(ETIMEDOUT);
     }
   }
+}
+
+std::size_t load_loop::allowed_connections() const noexcept {
+  const std::size_t all = connections_.size();
+  return setup_.connect_allowance == nullptr
+             ? all
+             : std::min<std::size_t>(all,
+                                     setup_.connect_allowance->load(std::memory_order_relaxed));
 }
 
 void load_loop::start_one(std::size_t index) {

@@ -73,6 +73,7 @@ class load_loop {
     bool open = false;  // the connection was made; stays set when it breaks
   };
 
+  [[nodiscard]] std::size_t allowed_connections() const noexcept;
   void start_one(std::size_t index);
   void finish_one(std::size_t index);
   [[noreturn]] void fail_connect(int error) const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -27,6 +28,8 @@ struct load_setup {
   std::uint64_t seed = 1;
   std::uint64_t run = 0;  ///< see frame_stamp
   std::chrono::nanoseconds connect_timeout{};
+  /// Connections that may be begun by now, of each loop; nullptr: all. The time-out does not wait.
+  const std::atomic<std::uint32_t>* connect_allowance = nullptr;
 };
 
 /// Options give seconds with a fraction.

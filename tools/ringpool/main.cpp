@@ -8,6 +8,7 @@
 
 #include "demo.hpp"
 #include "load.hpp"
+#include "million.hpp"
 #include "serve.hpp"
 
 namespace {
@@ -27,9 +28,11 @@ int run(int argc, char** argv) {
   tools::serve_options serve;
   tools::load_options load;
   tools::demo_options demo;
+  tools::million_options million;
   tools::add_serve_command(app, serve);
   tools::add_load_command(app, load);
   tools::add_demo_command(app, demo);
+  tools::add_million_command(app, million);
   app.add_subcommand("version", "Print the version");
   try {
     app.parse(argc, argv);
@@ -44,6 +47,9 @@ int run(int argc, char** argv) {
   }
   if (app.got_subcommand("demo")) {
     return tools::run_demo(demo);
+  }
+  if (app.got_subcommand("million")) {
+    return tools::run_million(million);
   }
   return print_version();
 }

@@ -127,29 +127,47 @@ void uring_loop::submit_all() noexcept {
   }
 }
 
+/// With one table, what wait() brought. With several, all that there is: what its completions lead
+/// to is submitted at once, since it mostly completes at once too.
 void uring_loop::reap(std::uint32_t number) noexcept {
   uring_table* const home = service_.table(number);
   if (home == nullptr) {
     return;
   }
-  if (table_count_ > 1) {
-    home->ring.submit();  // runs what the kernel put off
+  if (table_count_ == 1) {
+    static_cast<void>(take_completions(number, completions_per_turn));
+    service_.settle_table(number);
+    return;
   }
+  home->ring.signal_completions(false);
   unsigned left = completions_per_turn;
+  while (left != 0 && (home->ring.has_work() || home->ring.has_prepared())) {
+    if (home->ring.has_put_off() || home->ring.has_prepared()) {
+      home->ring.submit();
+    }
+    left = take_completions(number, left);
+    service_.settle_table(number);
+  }
+  home->ring.signal_completions(true);
+  if (home->ring.has_work()) {
+    unfinished_.push_back(number);  // it is signalled for what comes, not for what is there
+  }
+}
+
+/// At most `left` of them; returns how many less that is now.
+unsigned uring_loop::take_completions(std::uint32_t number, unsigned left) noexcept {
+  uring::ring& ring = service_.table(number)->ring;
   for (; left != 0; --left) {
     // What one completion can lead to: a send, a receive or two cancellations, a reset and a close.
-    ::io_uring_cqe* const next = home->ring.room(8) ? home->ring.peek() : nullptr;
+    ::io_uring_cqe* const next = ring.room(8) ? ring.peek() : nullptr;
     if (next == nullptr) {
       break;
     }
     const ::io_uring_cqe completion = *next;
-    home->ring.seen(next);
+    ring.seen(next);
     dispatch(number, completion);
   }
-  if (left == 0 && table_count_ > 1) {
-    unfinished_.push_back(number);  // it is signalled for what comes, not for what is there
-  }
-  service_.settle_table(number);
+  return left;
 }
 
 void uring_loop::dispatch(std::uint32_t number, const ::io_uring_cqe& completion) noexcept {

@@ -50,6 +50,7 @@ class uring_loop final : public server_loop {
 
   void wait() noexcept;
   void reap(std::uint32_t number) noexcept;
+  [[nodiscard]] unsigned take_completions(std::uint32_t number, unsigned left) noexcept;
   void dispatch(std::uint32_t number, const ::io_uring_cqe& completion) noexcept;
   void submit_all() noexcept;
   void on_tick() noexcept;

@@ -27,6 +27,7 @@
 
 #include <liburing.h>
 
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -103,6 +104,21 @@ class ring {
   /// was put off: for a thread that waits for several rings with epoll(7). The ring's own
   /// descriptor does not become readable for work that was put off. Throws std::system_error.
   void signal_to(int event_fd);
+  /// Between false and true nothing is signalled: for as long as the ring is being looked at. After
+  /// true look at has_work() once more: what came before is not signalled.
+  void signal_completions(bool on) noexcept {
+    static_cast<void>(::io_uring_cq_eventfd_toggle(&ring_, on));
+    // Kernel: work, then "is it on?". Here: it is on, then "is there work?". One of them sees the
+    // other, which takes a store that is not put off behind the load.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
+  /// True when there are completions, or work that submit() would run.
+  [[nodiscard]] bool has_work() const noexcept {
+    return ::io_uring_cq_ready(&ring_) != 0 || has_put_off();
+  }
+  [[nodiscard]] bool has_put_off() const noexcept {
+    return (IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_TASKRUN) != 0;
+  }
 
   [[nodiscard]] ::io_uring& native() noexcept { return ring_; }
 

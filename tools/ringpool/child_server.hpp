@@ -30,6 +30,12 @@ struct server_snapshot {
   std::uint64_t buffers_in_use = 0;
   std::uint64_t heap_allocations = 0;  ///< on the data path
   std::uint64_t resident_bytes = 0;    ///< read by the caller from /proc, not taken from the server
+  std::uint64_t private_dirty_bytes = 0;
+  std::uint64_t connections_open = 0;
+  std::uint64_t connections_idle = 0;
+  std::uint64_t rings = 0;
+  std::uint64_t kernel_buffers = 0;
+  std::uint64_t starved = 0;
   std::vector<class_snapshot> classes;
 };
 
@@ -55,13 +61,15 @@ class scratch_directory {
 ///
 /// Invariant:     the child is running from the constructor to stop() or the destructor, whichever
 /// comes first. Progress:      every call ends within its time-out. Thread-safety: none.
-class demo_server {
+class child_server {
  public:
-  /// `name` is the word for --buffers. Throws load_error when the server does not start.
-  demo_server(std::string name, std::uint32_t loops, const std::filesystem::path& directory);
-  ~demo_server();
-  demo_server(const demo_server&) = delete;
-  demo_server& operator=(const demo_server&) = delete;
+  /// `name` is for messages and files; `arguments` are those of `serve`, beyond where it listens.
+  /// Throws load_error when the server does not start.
+  child_server(std::string name, std::vector<std::string> arguments,
+               const std::filesystem::path& directory);
+  ~child_server();
+  child_server(const child_server&) = delete;
+  child_server& operator=(const child_server&) = delete;
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] const std::string& address() const noexcept { return address_; }
@@ -73,11 +81,13 @@ class demo_server {
   /// Throws load_error when the server has ended by itself.
   void check_running();
 
+  [[nodiscard]] pid_t pid() const noexcept { return child_; }
+
   /// Ends the server (SIGTERM). Throws load_error when it does not end by itself with exit code 0.
   void stop();
 
  private:
-  [[noreturn]] void exec_child(std::uint32_t loops, pid_t parent) const;
+  [[noreturn]] void exec_child(pid_t parent) const;
   void await_address();
   [[nodiscard]] bool ended(int& status) noexcept;
   [[noreturn]] void fail(const std::string& what) const;
@@ -85,6 +95,7 @@ class demo_server {
   bool await(std::chrono::milliseconds limit, Condition condition);
 
   std::string name_;
+  std::vector<std::string> arguments_;
   std::filesystem::path port_file_;
   std::filesystem::path stats_file_;
   std::filesystem::path log_file_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "demo_server.hpp"
+#include "child_server.hpp"
 
 #include <cerrno>
 #include <csignal>
@@ -42,6 +42,13 @@ server_snapshot parse_server_stats(const nlohmann::json& stats) {
   stats.at("bytes").get_to(result.bytes);
   stats.at("buffers_in_use").get_to(result.buffers_in_use);
   stats.at("heap_allocations_on_data_path").get_to(result.heap_allocations);
+  stats.at("private_dirty_bytes").get_to(result.private_dirty_bytes);
+  stats.at("rings").get_to(result.rings);
+  stats.at("kernel_buffers").get_to(result.kernel_buffers);
+  const nlohmann::json& connections = stats.at("connections");
+  connections.at("open").get_to(result.connections_open);
+  connections.at("idle").get_to(result.connections_idle);
+  connections.at("starved").get_to(result.starved);
   for (const nlohmann::json& row : stats.at("classes")) {
     class_snapshot& one = result.classes.emplace_back();
     row.at("buffer_size").get_to(one.buffer_size);
@@ -74,9 +81,10 @@ scratch_directory::~scratch_directory() {
   std::filesystem::remove_all(path_, ignored);
 }
 
-demo_server::demo_server(std::string name, std::uint32_t loops,
-                         const std::filesystem::path& directory)
+child_server::child_server(std::string name, std::vector<std::string> arguments,
+                           const std::filesystem::path& directory)
     : name_(std::move(name)),
+      arguments_(std::move(arguments)),
       port_file_(directory / (name_ + ".port")),
       stats_file_(directory / (name_ + ".json")),
       log_file_(directory / (name_ + ".log")) {
@@ -86,7 +94,7 @@ demo_server::demo_server(std::string name, std::uint32_t loops,
     throw load_error(fmt::format("cannot start the server: fork: {}", std::strerror(errno)));
   }
   if (child_ == 0) {
-    exec_child(loops, parent);
+    exec_child(parent);
   }
   try {
     await_address();
@@ -100,7 +108,7 @@ demo_server::demo_server(std::string name, std::uint32_t loops,
   }
 }
 
-demo_server::~demo_server() {
+child_server::~child_server() {
   if (child_ < 0) {
     return;
   }
@@ -109,7 +117,7 @@ demo_server::~demo_server() {
 }
 
 // Runs in the child. The parent has one thread at this point, so that everything may be called.
-void demo_server::exec_child(std::uint32_t loops, pid_t parent) const {
+void child_server::exec_child(pid_t parent) const {
   static_cast<void>(::setpgid(0, 0));
   static_cast<void>(::prctl(PR_SET_PDEATHSIG, SIGTERM));
   if (::getppid() != parent) {
@@ -120,21 +128,20 @@ void demo_server::exec_child(std::uint32_t loops, pid_t parent) const {
   static_cast<void>(::dup2(nothing, STDIN_FILENO));
   static_cast<void>(::dup2(log, STDOUT_FILENO));
   static_cast<void>(::dup2(log, STDERR_FILENO));
-  const std::string loop_count = std::to_string(loops);
-  const char* const arguments[] = {"ringpool",     "serve",
-                                   "--listen",     "127.0.0.1:0",
-                                   "--port-file",  port_file_.c_str(),
-                                   "--stats-file", stats_file_.c_str(),
-                                   "--buffers",    name_.c_str(),
-                                   "--loops",      loop_count.c_str(),
-                                   nullptr};
-  ::execv("/proc/self/exe", const_cast<char* const*>(arguments));
+  std::vector<const char*> arguments{
+      "ringpool",         "serve",        "--listen",         "127.0.0.1:0", "--port-file",
+      port_file_.c_str(), "--stats-file", stats_file_.c_str()};
+  for (const std::string& one : arguments_) {
+    arguments.push_back(one.c_str());
+  }
+  arguments.push_back(nullptr);
+  ::execv("/proc/self/exe", const_cast<char* const*>(arguments.data()));
   fmt::print(stderr, "execv: {}\n", std::strerror(errno));
   std::fflush(stderr);
   ::_exit(127);
 }
 
-void demo_server::await_address() {
+void child_server::await_address() {
   const bool ready = await(start_limit, [this] {
     address_ = read_whole(port_file_);
     return address_.find('\n') != std::string::npos;
@@ -145,7 +152,7 @@ void demo_server::await_address() {
   address_.erase(address_.find_last_not_of(" \r\n") + 1);
 }
 
-server_snapshot demo_server::snapshot() {
+server_snapshot child_server::snapshot() {
   // Removed first and renamed into place by the server: when it is there again, it is whole and
   // new.
   std::filesystem::remove(stats_file_);
@@ -164,7 +171,7 @@ server_snapshot demo_server::snapshot() {
   }
 }
 
-std::uint64_t demo_server::resident_bytes() const {
+std::uint64_t child_server::resident_bytes() const {
   std::ifstream status(fmt::format("/proc/{}/status", child_));
   for (std::string word; status >> word;) {
     std::uint64_t kibibytes = 0;
@@ -175,14 +182,14 @@ std::uint64_t demo_server::resident_bytes() const {
   return 0;
 }
 
-void demo_server::check_running() {
+void child_server::check_running() {
   int status = 0;
   if (ended(status)) {
     fail("ended while it was driven");
   }
 }
 
-void demo_server::stop() {
+void child_server::stop() {
   static_cast<void>(::kill(child_, SIGTERM));
   int status = 0;
   if (!await(stop_limit, [&] { return ended(status); })) {
@@ -194,7 +201,7 @@ void demo_server::stop() {
 }
 
 // Reaps the child when it has ended.
-bool demo_server::ended(int& status) noexcept {
+bool child_server::ended(int& status) noexcept {
   if (child_ < 0) {
     return true;
   }
@@ -205,7 +212,7 @@ bool demo_server::ended(int& status) noexcept {
   return true;
 }
 
-void demo_server::fail(const std::string& what) const {
+void child_server::fail(const std::string& what) const {
   std::string log = read_whole(log_file_);
   while (!log.empty() && log.back() == '\n') {
     log.pop_back();
@@ -216,7 +223,7 @@ void demo_server::fail(const std::string& what) const {
 
 // Whether `condition` became true in time, while the child was running.
 template <class Condition>
-bool demo_server::await(std::chrono::milliseconds limit, Condition condition) {
+bool child_server::await(std::chrono::milliseconds limit, Condition condition) {
   const auto until = std::chrono::steady_clock::now() + limit;
   while (!condition()) {
     siginfo_t info{};

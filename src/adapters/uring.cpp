@@ -18,8 +18,7 @@ namespace {
 
 constexpr unsigned ring_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
                                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED |
-                                IORING_SETUP_SUBMIT_ALL |
-                                IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+                                IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
 
 std::string with_reason(const char* what, int error) {
   return std::string(what) + ": " + std::strerror(error);

@@ -27,9 +27,8 @@ stream_case read_case(const std::uint8_t* data, std::size_t size) {
   }
   made.pieces.push_back(64);
   made.refusals.push_back(false);  // it relents in the end
-  for (std::size_t i = plan + 1; i < size; ++i) {
-    made.stream.push_back(std::byte{data[i]});
-  }
+  const auto bytes = std::as_bytes(std::span(data, size)).subspan(std::min(plan + 1, size));
+  made.stream.assign(bytes.begin(), bytes.end());
   return made;
 }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -11,10 +12,13 @@
 
 namespace ringpool::model {
 
-/// RINGPOOL_MODEL_SCALE multiplies the executions of each program: longer campaigns, same checks.
+/// RINGPOOL_MODEL_SCALE multiplies the executions of each program: longer campaigns, or shorter
+/// ones where every step is slow; same checks.
 inline std::uint64_t scaled(std::uint64_t executions) {
   const char* scale = std::getenv("RINGPOOL_MODEL_SCALE");
-  return executions * (scale != nullptr ? std::strtoull(scale, nullptr, 10) : 1);
+  const double wish = scale != nullptr ? std::strtod(scale, nullptr) : 1.0;
+  return std::max<std::uint64_t>(
+      1, static_cast<std::uint64_t>(static_cast<double>(executions) * (wish > 0 ? wish : 1.0)));
 }
 
 inline bounds within(unsigned preemptions, unsigned stale_loads, bool park = false) {

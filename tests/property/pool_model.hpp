@@ -230,7 +230,7 @@ class pool_against_model {
   // -------------------------------------------------------------------------------
 
   [[nodiscard]] static bool is_all(const std::byte* data, std::size_t bytes, unsigned char value) {
-    return std::all_of(data, data + bytes, [=](std::byte one) { return one == std::byte{value}; });
+    return bytes == 0 || (*data == std::byte{value} && std::memcmp(data, data + 1, bytes - 1) == 0);
   }
   [[nodiscard]] static bool is_stamped(const std::byte* data, const held_buffer& one) {
     return is_all(data, one.capacity, one.stamp);

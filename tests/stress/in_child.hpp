@@ -14,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "../support/leave.hpp"
 #include "verdict.hpp"
 
 namespace ringpool::stress {
@@ -113,7 +114,7 @@ inline outcome run_in_child(const std::function<void(verdict&)>& body,
     const ending how = detail_of_child::watch(body, log, limit);
     const std::string text = log.text();
     const bool told = ::write(channel[1], text.data(), text.size()) >= 0;
-    ::_exit(told ? static_cast<int>(how) : 99);
+    test::leave(told ? static_cast<int>(how) : 99);
   }
   ::close(channel[1]);
   outcome result;

@@ -10,6 +10,8 @@
 #include <exception>
 #include <string>
 
+#include "leave.hpp"
+
 namespace ringpool::test {
 
 /// How a child process ended, and all that it wrote to standard error.
@@ -44,7 +46,7 @@ template <class Body>
       std::fputs(error.what(), stderr);
     }
     std::fflush(stderr);
-    ::_exit(code);
+    leave(code);
   }
   ::close(ends[1]);
   child_result result;

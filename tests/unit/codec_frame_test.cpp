@@ -268,6 +268,17 @@ TEST(frame_decoder, accepts_the_maximum_and_one_byte) {
   EXPECT_EQ(under_test.error_message(), "");
 }
 
+TEST(frame_decoder, shows_the_length_of_the_frame_that_is_under_way) {
+  test_source source;
+  decoder under_test(100);
+  std::vector<bytes> frames;
+  feed(under_test, source, header_of(30), frames);
+  EXPECT_FALSE(under_test.between_frames());
+  EXPECT_EQ(under_test.cursor().length(), 30);
+  EXPECT_EQ(under_test.cursor().max_frame_bytes(), 100U);
+  EXPECT_EQ(under_test.cursor().received(), 0U);
+}
+
 TEST(frame_decoder, stays_failed_until_reset) {
   test_source source;
   decoder under_test(100);
@@ -438,6 +449,11 @@ TEST(frame_error, is_an_error_code_of_its_own_category) {
   EXPECT_NE(make_error_code(frame_errc::zero_length).message(),
             make_error_code(frame_errc::negative_length).message());
   EXPECT_EQ(frame_category().message(99), "unknown frame error 99");
+}
+
+TEST(frame_error, a_value_that_is_no_code_is_described_as_bad) {
+  EXPECT_EQ(describe(static_cast<frame_errc>(99), 7, 100),
+            "frame length 7 is bad; accepted: 1 to 100");
 }
 
 }  // namespace

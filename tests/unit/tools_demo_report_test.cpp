@@ -135,15 +135,19 @@ TEST(demo_report, json_tells_both_sides) {
 TEST(server_stats, are_read_from_what_the_server_writes) {
   const nlohmann::json stats = nlohmann::json::parse(R"({
       "frames": 10, "bytes": 1000, "buffers_in_use": 2, "heap_allocations_on_data_path": 0,
+      "private_dirty_bytes": 4096, "rings": 3, "kernel_buffers": 12,
+      "connections": {"open": 5, "idle": 4, "starved": 1},
       "classes": [{"buffer_size": 64, "ring_size": 128, "alloc_count": 7, "free_count": 5,
                    "fallback_count": 1, "peak_in_use": 4, "in_use": 2, "cached": 3}]})");
   const server_snapshot snapshot = parse_server_stats(stats);
   EXPECT_EQ(snapshot.frames, 10U);
   EXPECT_EQ(snapshot.buffers_in_use, 2U);
+  EXPECT_EQ(snapshot.connections_idle, 4U);
+  EXPECT_EQ(snapshot.kernel_buffers, 12U);
   ASSERT_EQ(snapshot.classes.size(), 1U);
   EXPECT_EQ(snapshot.classes[0].free_count, 5U);
   for (const char* const key :
-       {"frames", "buffers_in_use", "heap_allocations_on_data_path", "classes"}) {
+       {"frames", "buffers_in_use", "heap_allocations_on_data_path", "classes", "connections", "rings"}) {
     nlohmann::json incomplete = stats;
     incomplete.erase(key);
     EXPECT_THROW(parse_server_stats(incomplete), nlohmann::json::exception) << key;

@@ -216,7 +216,9 @@ std::uint32_t herd::parts::reap(uring::ring& ring, desk& table, herd_counts& cou
     if (next->res < 0 && next->res != -ECANCELED && first_error == 0) {
       first_error = -next->res;
     }
-    if ((next->user_data & result_key) != 0) {
+    // A link that fails without saying so when it succeeds speaks for those behind it
+    // (IOSQE_CQE_SKIP_SUCCESS, io_uring_enter(2)).
+    if ((next->user_data & result_key) != 0 || next->res < 0) {
       finish(table, static_cast<std::uint32_t>(next->user_data), next->res, counts);
       ++ended;
     }

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 
+#include "herd_counts.hpp"
 #include "load_target.hpp"
 
 namespace ringpool::tools {
@@ -22,15 +23,6 @@ struct herd_options {
   std::uint32_t payload_bytes = 64;  ///< of each frame; at least stamp_bytes
   std::uint64_t seed = 1;
   std::uint64_t run = 0;  ///< see frame_stamp
-};
-
-/// What happened to the frames of a lap; faults are lost + corrupted.
-struct herd_counts {
-  std::uint64_t exchanged = 0;  ///< came back intact
-  std::uint64_t lost = 0;       ///< no answer, or part of one
-  std::uint64_t corrupted = 0;  ///< another answer than the frame that was sent
-  double seconds = 0.0;
-  [[nodiscard]] std::uint64_t faults() const noexcept { return lost + corrupted; }
 };
 
 /// Told how many connections of a lap are done, about every 50 ms.

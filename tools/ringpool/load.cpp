@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <stdexcept>
 
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "herd.hpp"
 #include "load_report.hpp"
 #include "load_session.hpp"
 #include "progress.hpp"
@@ -50,10 +52,33 @@ class running_state {
   double rate_ = 0.0;
 };
 
+herd_observer idle_observer(progress_display& display, const std::string& stage,
+                            std::uint32_t connections) {
+  const std::int64_t start_ns = monotonic_ns();
+  return [&display, stage, connections, start_ns](std::uint64_t done) {
+    const double passed = static_cast<double>(monotonic_ns() - start_ns) / 1e9;
+    const double share = static_cast<double>(done) / connections;
+    display.update({.stage = stage,
+                    .fraction = share,
+                    .elapsed_seconds = passed,
+                    .remaining_seconds = share > 0 ? passed * (1 - share) / share : 0,
+                    .frames_per_second = passed > 0 ? static_cast<double>(done) / passed : 0});
+  };
+}
+
 load_result drive(const load_options& options, load_session& session, const load_phase& phase) {
   const std::atomic<bool>& stop = stop_requested();
   progress_display display(options.progress);
   load_result result;
+  std::unique_ptr<herd> idle;
+  if (options.idle != 0) {
+    idle = std::make_unique<herd>(herd_options{.target = session.setup().target,
+                                               .connections = options.idle,
+                                               .seed = options.seed,
+                                               .run = unique_run()});
+    result.idle_connections = options.idle;
+    result.idle_before = idle->connect(stop, idle_observer(display, "idle", options.idle));
+  }
   const std::int64_t start_ns = monotonic_ns();
   session.connect(stop, [&](const load_snapshot& seen) {
     display.update(connecting_state(seen, session.setup()));
@@ -64,6 +89,9 @@ load_result drive(const load_options& options, load_session& session, const load
   if (!stop.load(std::memory_order_relaxed)) {
     result.tally = session.run(
         phase, stop, [&](const load_snapshot& seen) { running.update(state.next(seen)); });
+  }
+  if (idle != nullptr && !stop.load(std::memory_order_relaxed)) {
+    result.idle_after = idle->lap(stop, idle_observer(running, "idle again", options.idle));
   }
   result.interrupted = stop.load(std::memory_order_relaxed);
   return result;

@@ -12,6 +12,7 @@
 namespace ringpool::tools {
 namespace {
 
+constexpr std::uint32_t most_idle_connections = 3'200'000;
 constexpr std::uint32_t most_connections = 1'000'000;
 
 // A CLI11 validator out of a parser that throws std::invalid_argument.
@@ -31,6 +32,11 @@ CLI::Validator accepts(const std::string& form, Parse parse) {
 void add_traffic_options(CLI::App& load, load_options& options) {
   load.add_option("--connections", options.connections, "TCP connections to hold")
       ->check(CLI::Range(1U, most_connections))
+      ->capture_default_str();
+  load.add_option("--idle", options.idle,
+                  "Further connections, by io_uring and from many loopback addresses: each "
+                  "exchanges a frame before the load and after it")
+      ->check(CLI::Range(0U, most_idle_connections))
       ->capture_default_str();
   load.add_option("--seconds", options.seconds, "How long to measure, after the warm-up")
       ->check(CLI::Range(0.05, 86400.0))

@@ -53,6 +53,7 @@ struct load_options {
   std::string mix = "game";
   std::string json_file;
   std::uint32_t connections = 100;
+  std::uint32_t idle = 0;  ///< further connections, that exchange a frame before and after the load
   std::uint32_t loops = 1;
   std::uint32_t pipeline = 1;
   std::uint32_t max_frame = 16384;

@@ -50,6 +50,16 @@ text_table latency_table(const load_phase& phase, const load_tally& tally) {
   return table;
 }
 
+std::string idle_line(const load_result& result, const palette& colours) {
+  const std::uint64_t faults = result.idle_before.faults() + result.idle_after.faults();
+  const std::string line = fmt::format(
+      "{} connections, set up in {:.1f} s; {} frames before and {} after the load, {} faults",
+      format_count(result.idle_connections), result.idle_before.seconds,
+      format_count(result.idle_before.exchanged), format_count(result.idle_after.exchanged),
+      format_count(faults));
+  return faults == 0 ? line : colours.bad(line);
+}
+
 std::string fault_line(const load_tally& tally, const palette& colours) {
   std::string line = fmt::format(
       "{} lost, {} corrupted, {} out of order, {} foreign, {} duplicated", format_count(tally.lost),
@@ -83,6 +93,9 @@ std::string load_report_text(const load_setup& setup, const load_phase& phase,
                       format_bytes(static_cast<double>(tally.echoed_bytes)),
                       format_bytes(tally.bytes_per_second()));
   text += fmt::format("  {:<10}{}\n", "faults", fault_line(tally, colours));
+  if (result.idle_connections > 0) {
+    text += fmt::format("  {:<10}{}\n", "idle", idle_line(result, colours));
+  }
   if (tally.unsent > 0) {
     text += wrap_text(
         fmt::format(
@@ -123,6 +136,13 @@ nlohmann::json load_report_json(const load_setup& setup, const load_phase& phase
       {"warm_up_seconds", seconds(phase.warm_up)},
       {"measured_seconds", tally.measured_seconds},
       {"interrupted", result.interrupted},
+      {"idle",
+       {{"connections", result.idle_connections},
+        {"setup_seconds", result.idle_before.seconds},
+        {"exchanged_before", result.idle_before.exchanged},
+        {"exchanged_after", result.idle_after.exchanged},
+        {"lost", result.idle_before.lost + result.idle_after.lost},
+        {"corrupted", result.idle_before.corrupted + result.idle_after.corrupted}}},
   };
   if (open) {
     report["rate"] = phase.rate;
@@ -151,7 +171,7 @@ nlohmann::json load_report_json(const load_setup& setup, const load_phase& phase
 }
 
 int load_exit_code(const load_result& result) noexcept {
-  if (result.tally.faults() > 0) {
+  if (result.tally.faults() + result.idle_before.faults() + result.idle_after.faults() > 0) {
     return 1;
   }
   return result.interrupted ? 130 : 0;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "herd_counts.hpp"
 #include "load_options.hpp"
 #include "load_tally.hpp"
 #include "report.hpp"
@@ -14,6 +16,9 @@ namespace ringpool::tools {
 struct load_result {
   load_tally tally;
   double connect_seconds = 0.0;
+  std::uint32_t idle_connections = 0;
+  herd_counts idle_before;  ///< their frames before the load
+  herd_counts idle_after;
   bool interrupted = false;
 };
 

@@ -104,7 +104,7 @@ std::vector<million_promise> judge(const million_result& result) {
   promises.push_back({"pool buffers held by idle connections", "0",
                       format_count(result.idle.buffers_in_use), result.idle.buffers_in_use == 0});
   const double user = result.user_bytes_per_connection();
-  promises.push_back({"user memory of a connection, all of the process", "<= 48 bytes",
+  promises.push_back({"user memory a connection, all told", "<= 48 bytes",
                       fmt::format("{:.1f} bytes", user), user <= 48.0});
   promises.push_back({"less than 4 KiB a connection by", ">= 60 times",
                       fmt::format("{:.0f} times", page_a_connection / user),
@@ -113,10 +113,10 @@ std::vector<million_promise> judge(const million_result& result) {
   promises.push_back(latency_promise(result, "p99.9", 99.9, 1.5));
   if (result.burst_connections != 0) {
     promises.push_back(
-        {fmt::format("resident, 5 s after a burst on {}", format_count(result.burst_connections)),
+        {fmt::format("resident after a burst on {}", format_count(result.burst_connections)),
          "<= 2.0 times",
          fmt::format(
-             "{:.2f} times after {:.1f} s (peak {:.1f})",
+             "{:.2f} times in {:.1f} s, peak {:.1f}",
              static_cast<double>(result.burst_after) / static_cast<double>(result.burst_before),
              result.burst_settled_seconds,
              static_cast<double>(result.burst_peak) / static_cast<double>(result.burst_before)),

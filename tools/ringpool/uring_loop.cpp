@@ -64,11 +64,11 @@ void uring_loop::run() noexcept {
     }
     submit_all();
     wait();
-    if (update_clock()) {
-      on_tick();
-    }
     for (const std::uint32_t number : ready_) {
       reap(number);
+    }
+    if (update_clock()) {
+      on_tick();
     }
     service_.deliver_mail();
     count_heap();

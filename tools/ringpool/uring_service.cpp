@@ -489,8 +489,8 @@ void uring_service::adjust_target(uring_table& home) noexcept {
   const unsigned wanted = std::clamp(used, smallest_target, home.receives.entries());
   if (home.target > wanted * 4) {
     home.target = wanted * 2;
-    home.receives.shrink(home.target);
   }
+  home.receives.shrink(home.target);  // or what could not be taken back before
 }
 
 // --- deadlines, memory, the end ---

@@ -366,7 +366,7 @@ void uring_loop::on_tick() noexcept {
 void uring_loop::begin_drain() noexcept {
   stop_accepting();
   if (loops_.front() == this) {
-    listener_.close();
+    listener_.shut();  // other loops may accept with it still
   }
   service_.begin_drain();
 }

@@ -113,7 +113,7 @@ class uring_service {
   [[nodiscard]] ::io_uring_sqe* entry(const place& peer, uring_operation what) noexcept;
   void arm(const place& peer, bool expecting) noexcept;
   [[nodiscard]] bool arm_direct(const place& peer) noexcept;
-  void cancel(const place& peer, uring_operation what) noexcept;
+  [[nodiscard]] bool cancel(const place& peer, uring_operation what) noexcept;
   void stop_receiving(const place& peer) noexcept;
   void send(const place& peer) noexcept;
   void settle(const place& peer) noexcept;

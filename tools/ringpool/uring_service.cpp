@@ -346,7 +346,11 @@ void uring_service::no_input(const place& peer, int result) noexcept {
     return;
   }
   switch (-result) {
-    case 0: end_of_input(peer); return;
+    case 0:
+      if (session_of(*peer.record) == nullptr || session_of(*peer.record)->parked.empty()) {
+        end_of_input(peer);
+      }
+      return;  // with input parked: the end is there again when that has been dealt with
     case ENOBUFS: wait_for_buffer(peer); return;
     case ECANCELED:
     case EINTR:
@@ -459,11 +463,11 @@ void uring_service::serve_stuck(std::uint32_t number) noexcept {
       continue;
     }
     const uring_session* const active = session_of(*peer.record);
-    if (active != nullptr && !active->parked.empty()) {
+    if (active != nullptr && !active->parked.empty() && peer.record->fate == close_reason::none) {
       retry_parked(peer);
       refused |= peer.record->waiting;
     } else if (active != nullptr && peer.record->fate == close_reason::none &&
-               home.receives.kernel_owned() == 0 && !arm_direct(peer)) {
+               !peer.record->slowed && home.receives.kernel_owned() == 0 && !arm_direct(peer)) {
       wait_again(peer);
     }
     settle(peer);

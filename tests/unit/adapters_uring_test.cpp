@@ -143,6 +143,22 @@ TEST_F(UringAdapter, what_is_taken_back_leaves_armed_receives_in_place) {
   EXPECT_EQ(text_of(receives.take(completion, 0)), "still here");
 }
 
+TEST_F(UringAdapter, nothing_is_taken_back_while_a_completion_may_name_it) {
+  ring_buffer_pool pool(64, 64);
+  receive_buffers receives(*ring_, pool, {.entries = 32, .buffer_bytes = 64});
+  receives.refill(32);
+  arm(0);
+  say("received already");
+  ring_->submit_and_wait(2000);
+  EXPECT_FALSE(ring_->all_seen());
+  receives.shrink(2);
+  EXPECT_EQ(receives.kernel_owned(), 32U);
+  EXPECT_EQ(text_of(receives.take(next(), 0)), "received already");
+  EXPECT_TRUE(ring_->all_seen());
+  receives.shrink(2);
+  EXPECT_EQ(receives.kernel_owned(), 2U);
+}
+
 TEST_F(UringAdapter, more_buffers_than_a_ring_takes_are_spread_over_groups) {
   ring_buffer_pool pool(64, 131072);
   receive_buffers receives(*ring_, pool, {.first_group = 7, .entries = 65536, .buffer_bytes = 64});

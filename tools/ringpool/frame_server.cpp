@@ -235,6 +235,7 @@ void frame_server::join() {
     thread.join();
   }
   parts_->threads.clear();
+  parts_->hall->forget_mail();
 }
 
 server_stats frame_server::snapshot() const {

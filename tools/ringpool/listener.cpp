@@ -144,4 +144,6 @@ accept_result listener::turn_away() noexcept {
 
 void listener::close() noexcept { socket_.reset(); }
 
+void listener::shut() const noexcept { ::shutdown(socket_.get(), SHUT_RDWR); }
+
 }  // namespace ringpool::tools

@@ -49,6 +49,8 @@ class listener {
   [[nodiscard]] accept_result accept() noexcept;
   /// Connections that wait in the kernel are reset.
   void close() noexcept;
+  /// Likewise, and fd() stays as it is, for those who use it on other threads.
+  void shut() const noexcept;
 
   [[nodiscard]] int fd() const noexcept { return socket_.get(); }
   [[nodiscard]] const endpoint& bound() const noexcept { return bound_; }

@@ -52,7 +52,7 @@ bool rooms::refer_if_present(std::uint32_t number, unsigned loop) noexcept {
   return present;
 }
 
-void rooms::publish(std::uint32_t number, unsigned from_loop, const shared_buffer& frame) {
+void rooms::publish(std::uint32_t number, unsigned from_loop, const room_frame& frame) {
   for (unsigned loop = 0; loop < loops_.size(); ++loop) {
     if (loop == from_loop || !refer_if_present(number, loop)) {
       continue;
@@ -73,6 +73,13 @@ void rooms::take_mail(unsigned loop, std::vector<room_mail>& out) {
   out.clear();
   const std::lock_guard lock(inboxes_[loop].mutex);
   std::swap(out, inboxes_[loop].mail);
+}
+
+void rooms::forget_mail() noexcept {
+  for (inbox& one : inboxes_) {
+    const std::lock_guard lock(one.mutex);
+    one.mail.clear();
+  }
 }
 
 std::size_t rooms::count() const {

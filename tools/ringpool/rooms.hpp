@@ -24,10 +24,16 @@ struct room_seat {
   std::uint32_t position = 0;
 };
 
-/// A frame for the members of a room on another loop, header included.
+/// A frame for the members of a room.
+struct room_frame {
+  shared_buffer bytes;
+  bool with_header;  ///< inside `bytes`; false: those are the payload alone
+};
+
+/// A frame for the members of a room on another loop.
 struct room_mail {
   std::uint32_t room;
-  shared_buffer frame;
+  room_frame frame;
 };
 
 /// The rooms of a server: who is in which is each loop's own to know, this says which loops have
@@ -51,11 +57,13 @@ class rooms {
   void leave(std::uint32_t room, unsigned loop) noexcept;
 
   /// Puts `frame` into the inbox of every other loop with members.
-  void publish(std::uint32_t room, unsigned from_loop, const shared_buffer& frame);
+  void publish(std::uint32_t room, unsigned from_loop, const room_frame& frame);
   /// What came for `loop`, in the order of each sender; `out` is emptied first. To be followed by
   /// delivered() for each.
   void take_mail(unsigned loop, std::vector<room_mail>& out);
   void delivered(std::uint32_t room) noexcept;
+  /// After the last loop has ended: lets go of mail that came after its loop's last look.
+  void forget_mail() noexcept;
 
   [[nodiscard]] std::size_t count() const;
 

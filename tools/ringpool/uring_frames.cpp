@@ -35,6 +35,9 @@ void uring_service::input(const place& peer, shared_buffer&& bytes) noexcept {
   } else if (!feed(peer, bytes, at)) {
     return;
   }
+  if (peer.record->fate != close_reason::none) {
+    return;
+  }
   const std::size_t whole_bytes = whole_frames(bytes.span().subspan(at));
   const std::size_t behind = at + whole_bytes;
   const bool all = at == 0 && behind == bytes.size();
@@ -42,7 +45,7 @@ void uring_service::input(const place& peer, shared_buffer&& bytes) noexcept {
     active->frame_tick = tick_;
     pass_on(peer, all ? std::move(bytes) : bytes.slice(at, whole_bytes));
   }
-  if (!all && behind < bytes.size()) {
+  if (!all && behind < bytes.size() && peer.record->fate == close_reason::none) {
     at = behind;
     static_cast<void>(feed(peer, bytes, at));
   }
@@ -126,7 +129,7 @@ void uring_service::retry_parked(const place& peer) noexcept {
   shared_queue waiting(chunks_);
   waiting.swap(active.parked);
   active.frame_tick = tick_;  // the half frame's delay was ours
-  while (!waiting.empty()) {
+  while (!waiting.empty() && peer.record->fate == close_reason::none) {
     input(peer, std::move(waiting.front().bytes));
     waiting.drop_front();
   }
@@ -134,14 +137,15 @@ void uring_service::retry_parked(const place& peer) noexcept {
 
 // --- whole frames ---
 
-/// `frames`: whole ones, one behind the other.
+/// `frames`: whole ones, one behind the other. What lies behind one that ends the connection is not
+/// looked at.
 void uring_service::pass_on(const place& peer, shared_buffer&& frames) noexcept {
-  for (std::size_t at = 0; at < frames.size();) {
+  for (std::size_t at = 0; at < frames.size() && peer.record->fate == close_reason::none;) {
     const std::size_t length = length_of(frames.span().subspan(at));
     counts_.frames.add();
     counts_.bytes.add(length);
     if (settings_.hall != nullptr) {
-      to_room(peer, frames.slice(at, frame_header_bytes + length));
+      to_room(peer, {frames.slice(at, frame_header_bytes + length), true});
     }
     at += frame_header_bytes + length;
   }
@@ -171,17 +175,12 @@ void uring_service::pass_on_parts(const place& peer, std::size_t length, buffer&
 void uring_service::pass_on_frame(const place& peer, buffer&& payload) noexcept {
   counts_.frames.add();
   counts_.bytes.add(payload.size());
-  if (settings_.hall == nullptr) {
-    const std::size_t held_bytes = payload.capacity();
-    enqueue(peer, shared_buffer(std::move(payload)), true, held_bytes);
+  if (settings_.hall != nullptr) {
+    to_room(peer, {shared_buffer(std::move(payload)), false});
     return;
   }
-  const frame_header header = encode_frame_header(static_cast<std::uint32_t>(payload.size()));
-  if (shared_buffer frame = copy_of(header, payload.span()); frame) {
-    to_room(peer, frame);
-  } else {
-    counts_.room_drops.add();
-  }
+  const std::size_t held_bytes = payload.capacity();
+  enqueue(peer, shared_buffer(std::move(payload)), true, held_bytes);
 }
 
 bool uring_service::begin_to_queue(const place& peer) noexcept {
@@ -222,28 +221,30 @@ void uring_service::enqueue(const place& peer, shared_buffer&& bytes, bool add_h
 
 /// The first frame of a connection names its room, and comes back; every further one goes to all
 /// that are in there.
-void uring_service::to_room(const place& peer, const shared_buffer& frame) noexcept {
+void uring_service::to_room(const place& peer, room_frame&& frame) noexcept {
   const room_seat& seat = (*peer.home->seats)[peer.slot];
   if (seat.room == 0) {
-    enter_room(peer, frame);
+    enter_room(peer, std::move(frame));
     return;
   }
   const std::uint32_t room = seat.room - 1;
   settings_.hall->publish(room, settings_.loop_number, frame);
-  fan_out(room, frame);
+  fan_out(room, frame, peer.record);
 }
 
-void uring_service::enter_room(const place& peer, const shared_buffer& frame) noexcept {
-  const std::size_t length = frame.size() - frame_header_bytes;
+void uring_service::enter_room(const place& peer, room_frame&& name_frame) noexcept {
+  const std::size_t begin = name_frame.with_header ? frame_header_bytes : 0;
+  const std::size_t length = name_frame.bytes.size() - begin;
   if (length > rooms::longest_name_bytes) {
     counts_.protocol_errors[static_cast<std::size_t>(frame_errc::too_long)].add();
     condemn(*peer.record, close_reason::protocol, true);
     return;
   }
-  const std::string name(reinterpret_cast<const char*>(frame.data()) + frame_header_bytes, length);
+  const std::string name(reinterpret_cast<const char*>(name_frame.bytes.data()) + begin, length);
   const std::uint32_t room = settings_.hall->enter(name, settings_.loop_number);
   (*peer.home->seats)[peer.slot] = {room + 1, members_.enter(room, {peer.number, peer.slot})};
-  enqueue(peer, shared_buffer(frame), false, frame.size());
+  const std::size_t held_bytes = name_frame.bytes.size();
+  enqueue(peer, std::move(name_frame.bytes), !name_frame.with_header, held_bytes);
 }
 
 void uring_service::leave_room(const place& peer) noexcept {
@@ -260,25 +261,29 @@ void uring_service::leave_room(const place& peer) noexcept {
   settings_.hall->leave(room, settings_.loop_number);
 }
 
-void uring_service::fan_out(std::uint32_t room, const shared_buffer& frame) noexcept {
+/// `sender` is settled by whoever handles its input.
+void uring_service::fan_out(std::uint32_t room, const room_frame& frame,
+                            const uring_connection* sender) noexcept {
   doomed_.clear();
   for (const room_member& one : members_.of(room)) {
     deliver(at(one.table, one.slot), frame);
   }
   for (const room_member& one : doomed_) {
-    settle(at(one.table, one.slot));
+    if (const place member = at(one.table, one.slot); member.record != sender) {
+      settle(member);
+    }
   }
 }
 
 /// Never closes the member: its room is being gone through.
-void uring_service::deliver(const place& member, const shared_buffer& frame) noexcept {
+void uring_service::deliver(const place& member, const room_frame& frame) noexcept {
   uring_connection& record = *member.record;
   if (record.fate != close_reason::none) {
     return;
   }
   const uring_session* const active = session_of(record);
-  if (active != nullptr &&
-      active->queue.held_bytes() + frame.size() > settings_.limits.send_queue_bytes) {
+  if (active != nullptr && !active->queue.empty() &&
+      active->queue.held_bytes() + frame.bytes.size() > settings_.limits.send_queue_bytes) {
     counts_.room_drops.add();
     if (settings_.slow_members == slow_policy::close) {
       condemn(record, close_reason::slow);
@@ -286,24 +291,26 @@ void uring_service::deliver(const place& member, const shared_buffer& frame) noe
     }
     return;
   }
-  shared_buffer copy = settings_.copy_to_members ? copy_of({}, frame.span()) : frame;
+  shared_buffer copy = settings_.copy_to_members ? copy_of(frame.bytes.span()) : frame.bytes;
   if (!copy) {
     counts_.room_drops.add();
     return;
   }
   const std::size_t held_bytes = copy.size();
-  enqueue(member, std::move(copy), false, held_bytes);
+  enqueue(member, std::move(copy), !frame.with_header, held_bytes);
+  if (record.fate != close_reason::none) {  // no place in its queue
+    doomed_.push_back({member.number, member.slot});
+    return;
+  }
   counts_.room_deliveries.add();
   send(member);
 }
 
-/// Header and payload in a buffer of their own; empty where there is none.
-shared_buffer uring_service::copy_of(std::span<const std::byte> header,
-                                     std::span<const std::byte> payload) noexcept {
-  buffer copy = source_.try_alloc(header.size() + payload.size());
+/// In a buffer of their own; empty where there is none.
+shared_buffer uring_service::copy_of(std::span<const std::byte> bytes) noexcept {
+  buffer copy = source_.try_alloc(bytes.size());
   if (copy) {
-    std::copy(header.begin(), header.end(), copy.data());
-    std::memcpy(copy.data() + header.size(), payload.data(), payload.size());
+    std::memcpy(copy.data(), bytes.data(), bytes.size());
   }
   return shared_buffer(std::move(copy));
 }
@@ -314,7 +321,7 @@ void uring_service::deliver_mail() noexcept {
   }
   settings_.hall->take_mail(settings_.loop_number, mail_);
   for (const room_mail& one : mail_) {
-    fan_out(one.room, one.frame);
+    fan_out(one.room, one.frame, nullptr);
     settings_.hall->delivered(one.room);
   }
   mail_.clear();

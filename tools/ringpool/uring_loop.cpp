@@ -64,11 +64,11 @@ void uring_loop::run() noexcept {
     }
     submit_all();
     wait();
-    if (update_clock()) {
-      on_tick();
-    }
     for (const std::uint32_t number : ready_) {
       reap(number);
+    }
+    if (update_clock()) {
+      on_tick();
     }
     service_.deliver_mail();
     count_heap();
@@ -384,7 +384,7 @@ void uring_loop::on_tick() noexcept {
 void uring_loop::begin_drain() noexcept {
   stop_accepting();
   if (loops_.front() == this) {
-    listener_.close();
+    listener_.shut();  // other loops may accept with it still
   }
   service_.begin_drain();
 }

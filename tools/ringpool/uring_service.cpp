@@ -113,8 +113,7 @@ void uring_service::settle(const place& peer) noexcept {
   if (record.fate != close_reason::none) {
     stop_receiving(peer);
     if (!record.ending && record.sending && !record.aborting) {
-      record.aborting = true;
-      cancel(peer, uring_operation::send);
+      record.aborting = cancel(peer, uring_operation::send);
     }
     const bool flushed = active == nullptr || active->queue.empty();
     if (record.armed == uring_operation::none && !record.sending && (flushed || !record.ending)) {
@@ -147,8 +146,10 @@ void uring_service::finish(const place& peer) noexcept {
   if (record.active != 0) {
     release_session(record);
   }
-  if (record.fate == close_reason::send_timeout || record.fate == close_reason::drain_timeout ||
-      record.fate == close_reason::slow) {
+  const bool in_pairs = peer.home->ring.room(2);  // a link does not reach the next submission
+  if (in_pairs &&
+      (record.fate == close_reason::send_timeout || record.fate == close_reason::drain_timeout ||
+       record.fate == close_reason::slow)) {
     // tcp(7): connect() to AF_UNSPEC resets, so that the kernel drops what the peer does not read
     static const ::sockaddr nowhere{.sa_family = AF_UNSPEC, .sa_data = {}};
     if (::io_uring_sqe* reset = entry(peer, uring_operation::none); reset != nullptr) {
@@ -246,18 +247,19 @@ bool uring_service::arm_direct(const place& peer) noexcept {
   return true;
 }
 
-void uring_service::cancel(const place& peer, uring_operation what) noexcept {
-  if (::io_uring_sqe* stop = entry(peer, uring_operation::none); stop != nullptr) {
+bool uring_service::cancel(const place& peer, uring_operation what) noexcept {
+  ::io_uring_sqe* const stop = entry(peer, uring_operation::none);
+  if (stop != nullptr) {
     const auto data = stop->user_data;
     ::io_uring_prep_cancel64(stop, completion_key(what, peer.slot), 0);
     stop->user_data = data;
   }
+  return stop != nullptr;
 }
 
 void uring_service::stop_receiving(const place& peer) noexcept {
   if (peer.record->armed != uring_operation::none && !peer.record->cancelling) {
-    peer.record->cancelling = true;
-    cancel(peer, peer.record->armed);
+    peer.record->cancelling = cancel(peer, peer.record->armed);
   }
 }
 
@@ -344,7 +346,11 @@ void uring_service::no_input(const place& peer, int result) noexcept {
     return;
   }
   switch (-result) {
-    case 0: end_of_input(peer); return;
+    case 0:
+      if (session_of(*peer.record) == nullptr || session_of(*peer.record)->parked.empty()) {
+        end_of_input(peer);
+      }
+      return;  // with input parked: the end is there again when that has been dealt with
     case ENOBUFS: wait_for_buffer(peer); return;
     case ECANCELED:
     case EINTR:
@@ -457,11 +463,11 @@ void uring_service::serve_stuck(std::uint32_t number) noexcept {
       continue;
     }
     const uring_session* const active = session_of(*peer.record);
-    if (active != nullptr && !active->parked.empty()) {
+    if (active != nullptr && !active->parked.empty() && peer.record->fate == close_reason::none) {
       retry_parked(peer);
       refused |= peer.record->waiting;
     } else if (active != nullptr && peer.record->fate == close_reason::none &&
-               home.receives.kernel_owned() == 0 && !arm_direct(peer)) {
+               !peer.record->slowed && home.receives.kernel_owned() == 0 && !arm_direct(peer)) {
       wait_again(peer);
     }
     settle(peer);
@@ -489,8 +495,8 @@ void uring_service::adjust_target(uring_table& home) noexcept {
   const unsigned wanted = std::clamp(used, smallest_target, home.receives.entries());
   if (home.target > wanted * 4) {
     home.target = wanted * 2;
-    home.receives.shrink(home.target);
   }
+  home.receives.shrink(home.target);  // or what could not be taken back before
 }
 
 // --- deadlines, memory, the end ---
@@ -512,13 +518,15 @@ close_reason uring_service::overdue(const uring_connection& record) noexcept {
 }
 
 void uring_service::close_overdue(const place& peer) noexcept {
-  if (!peer.record->open || (peer.record->fate != close_reason::none && !peer.record->ending)) {
+  if (!peer.record->open) {
     return;
   }
-  if (const close_reason reason = overdue(*peer.record); reason != close_reason::none) {
-    condemn(*peer.record, reason);
-    settle(peer);
+  if (peer.record->fate == close_reason::none || peer.record->ending) {
+    if (const close_reason reason = overdue(*peer.record); reason != close_reason::none) {
+      condemn(*peer.record, reason);
+    }
   }
+  settle(peer);  // or what the kernel had no entry for
 }
 
 void uring_service::on_tick(std::uint32_t tick) noexcept {

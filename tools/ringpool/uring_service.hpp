@@ -113,7 +113,7 @@ class uring_service {
   [[nodiscard]] ::io_uring_sqe* entry(const place& peer, uring_operation what) noexcept;
   void arm(const place& peer, bool expecting) noexcept;
   [[nodiscard]] bool arm_direct(const place& peer) noexcept;
-  void cancel(const place& peer, uring_operation what) noexcept;
+  [[nodiscard]] bool cancel(const place& peer, uring_operation what) noexcept;
   void stop_receiving(const place& peer) noexcept;
   void send(const place& peer) noexcept;
   void settle(const place& peer) noexcept;
@@ -140,13 +140,13 @@ class uring_service {
   [[nodiscard]] bool begin_to_queue(const place& peer) noexcept;
   void enqueue(const place& peer, shared_buffer&& bytes, bool add_header,
                std::size_t held_bytes) noexcept;
-  void to_room(const place& peer, const shared_buffer& frame) noexcept;
-  void enter_room(const place& peer, const shared_buffer& frame) noexcept;
+  void to_room(const place& peer, room_frame&& frame) noexcept;
+  void enter_room(const place& peer, room_frame&& name) noexcept;
   void leave_room(const place& peer) noexcept;
-  void fan_out(std::uint32_t room, const shared_buffer& frame) noexcept;
-  void deliver(const place& member, const shared_buffer& frame) noexcept;
-  [[nodiscard]] shared_buffer copy_of(std::span<const std::byte> header,
-                                      std::span<const std::byte> payload) noexcept;
+  void fan_out(std::uint32_t room, const room_frame& frame,
+               const uring_connection* sender) noexcept;
+  void deliver(const place& member, const room_frame& frame) noexcept;
+  [[nodiscard]] shared_buffer copy_of(std::span<const std::byte> bytes) noexcept;
 
   [[nodiscard]] close_reason overdue(const uring_connection& record) noexcept;
   void close_overdue(const place& peer) noexcept;

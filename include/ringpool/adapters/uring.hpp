@@ -96,6 +96,10 @@ class ring {
     return ::__io_uring_peek_cqe(&ring_, &found, &available) == 0 ? found : nullptr;
   }
   void seen(::io_uring_cqe* completion) noexcept { ::io_uring_cqe_seen(&ring_, completion); }
+  /// True when no completion waits to be seen, neither here nor in the kernel.
+  [[nodiscard]] bool all_seen() const noexcept {
+    return io_uring_cq_ready(&ring_) == 0 && !io_uring_cq_has_overflow(&ring_);
+  }
 
   /// Puts descriptors into the table from `first` on; they stay open. Throws std::system_error.
   void set_direct(unsigned first, std::span<const int> descriptors);
@@ -186,7 +190,7 @@ class receive_buffers {
  public:
   /// Throws std::system_error: entries is no power of two, or what the kernel says.
   receive_buffers(ring& owner, Pool& pool, const receive_options& options)
-      : pool_(pool), options_(options) {
+      : owner_(owner), pool_(pool), options_(options) {
     if (options.entries == 0 || (options.entries & (options.entries - 1)) != 0) {
       throw_error(EINVAL, "receive_buffers: entries must be a power of two");
     }
@@ -215,9 +219,9 @@ class receive_buffers {
 
   /// Takes what the kernel owns beyond `target` back into the pool: the rings are made anew, with
   /// two system calls each. On the ring's thread nothing is received meanwhile, and receives that
-  /// are armed go on.
+  /// are armed go on. Nothing happens while completions wait to be seen: they may name buffers.
   void shrink(unsigned target) {
-    if (kernel_owned_ > target) {
+    if (kernel_owned_ > target && owner_.all_seen()) {
       for (auto& one : groups_) {
         one->recall();
       }
@@ -304,6 +308,7 @@ class receive_buffers {
     detail::buffer_ring entry_ring_;
   };
 
+  ring& owner_;
   Pool& pool_;
   receive_options options_;
   std::vector<std::unique_ptr<group>> groups_;

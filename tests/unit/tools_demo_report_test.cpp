@@ -146,8 +146,8 @@ TEST(server_stats, are_read_from_what_the_server_writes) {
   EXPECT_EQ(snapshot.kernel_buffers, 12U);
   ASSERT_EQ(snapshot.classes.size(), 1U);
   EXPECT_EQ(snapshot.classes[0].free_count, 5U);
-  for (const char* const key :
-       {"frames", "buffers_in_use", "heap_allocations_on_data_path", "classes", "connections", "rings"}) {
+  for (const char* const key : {"frames", "buffers_in_use", "heap_allocations_on_data_path",
+                                "classes", "connections", "rings"}) {
     nlohmann::json incomplete = stats;
     incomplete.erase(key);
     EXPECT_THROW(parse_server_stats(incomplete), nlohmann::json::exception) << key;

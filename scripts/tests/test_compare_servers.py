@@ -48,6 +48,14 @@ class FiguresTest(unittest.TestCase):
             self.assertAlmostEqual(found["other"]["ratio_to_base"][name], value)
         self.assertAlmostEqual(found["other"]["cpu_us_per_frame"]["median"], 4)
 
+    def test_any_figure_can_be_the_ratio(self):
+        found = figures.paired_ratio([{"a": {"n": 1}, "b": {"n": 2}}, {"a": {"n": 6}, "b": {"n": 4}}], "a", "b", "n")
+        self.assertEqual(found, {"median": 1, "min": 0.5, "max": 1.5})
+
+    def test_kilobytes_are_read_by_name(self):
+        text = "00400000-7fff [rollup]\nRss:            1234 kB\nPrivate_Dirty:     5 kB\nHugePages_Total:  0\n"
+        self.assertEqual(figures.kilobytes(text), {"Rss": 1234, "Private_Dirty": 5})
+
     def test_without_the_base_there_are_no_ratios(self):
         found = figures.summary(rounds(other=(1, 2)), "ringpool")
         self.assertNotIn("ratio_to_base", found["other"])
@@ -127,6 +135,17 @@ class ChoiceTest(unittest.TestCase):
         bad = self.program("bad", "trap 'exit 3' TERM\necho 127.0.0.1:1 > $6\nwhile :; do sleep 0.01; done")
         with processes.Server([bad], 1) as server, self.assertRaisesRegex(processes.Failed, "ended with 3"):
             server.stop()
+
+    def test_statistics_are_those_written_at_a_signal(self):
+        # $7 is the port file, $9 that of statistics
+        server = self.program("ringpool", """trap 'echo {\\"n\\":$((n += 1))} > $9.tmp; mv $9.tmp $9' USR1
+trap 'exit 0' TERM
+echo 127.0.0.1:1 > $7
+while :; do sleep 0.01; done""")
+        with processes.Server([server, "serve"], 1) as one:
+            self.assertEqual([one.statistics()["n"] for _ in range(2)], [1, 2])
+            one.stop()
+            self.assertEqual(one.final_statistics()["n"], 2)
 
     def test_the_two_clocks_of_a_process_agree(self):
         busy = self.program("busy", "echo 127.0.0.1:1 > $6\nwhile :; do :; done")

@@ -147,6 +147,17 @@ foreach(file IN LISTS ringpool_bench_server_files)
   add_dependencies(ringpool_bench_servers ringpool_bench_${name})
 endforeach()
 
+# The members of a room, for `ringpool serve --mode room`, see bench/servers/uring.py.
+add_executable(ringpool_bench_room_client bench/servers/room_client.cpp)
+target_include_directories(ringpool_bench_room_client
+  PRIVATE ${PROJECT_SOURCE_DIR}/tools/ringpool)
+target_link_libraries(ringpool_bench_room_client
+  PRIVATE ringpool_bench_server_options CLI11::CLI11 ringpool_dev_flags)
+set_target_properties(ringpool_bench_room_client PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  CXX_EXTENSIONS OFF)
+add_dependencies(ringpool_bench_servers ringpool_bench_room_client)
+
 # ---- Tests.
 if(RINGPOOL_BUILD_TESTS)
   find_package(GTest CONFIG REQUIRED)

@@ -157,6 +157,16 @@ set_target_properties(ringpool_bench_room_client PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
   CXX_EXTENSIONS OFF)
 add_dependencies(ringpool_bench_servers ringpool_bench_room_client)
+# io_uring's ways to send and to receive, where Google Benchmark and liburing are.
+if(benchmark_FOUND AND TARGET ringpool::uring)
+  add_executable(ringpool_bench_uring_calls EXCLUDE_FROM_ALL bench/micro/uring_calls.cpp)
+  target_link_libraries(ringpool_bench_uring_calls
+    PRIVATE ringpool::uring benchmark::benchmark ringpool_dev_flags)
+  set_target_properties(ringpool_bench_uring_calls PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+    CXX_EXTENSIONS OFF)
+  add_dependencies(ringpool_bench_servers ringpool_bench_uring_calls)
+endif()
 
 # ---- Tests.
 if(RINGPOOL_BUILD_TESTS)

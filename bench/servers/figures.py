@@ -8,10 +8,10 @@ LATENCIES = ("p50", "p99", "p99_9")
 
 
 def ticks(stat):
-    """utime + stime of the text of /proc/PID/stat, in clock ticks. The name of the program, in
+    """(utime, stime) of the text of /proc/PID/stat, in clock ticks. The name of the program, in
     parentheses, may contain anything."""
     fields = stat.rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    return int(fields[11]), int(fields[12])
 
 
 def kilobytes(text):
@@ -95,6 +95,12 @@ def load_table(figures):
             plain(one["frames_per_second"]["median"]),
             *(plain(one[f"{name}_us"]["median"]) for name in LATENCIES)))
     return table(head, rows)
+
+
+def behind(figures):
+    """A line for each server whose latencies are those of a backlog."""
+    return [f"{server} fell behind: frames were due and not sent"
+            for server, one in figures.items() if one["unsent"]["max"] > 0]
 
 
 def idle_table(figures):

@@ -80,7 +80,12 @@ class Server:
 
     def stat_seconds(self):
         """utime + stime of /proc/PID/stat: steps of 10 ms, and percents off where ticks are sampled."""
-        return figures.ticks(Path(f"/proc/{self.pid}/stat").read_text("utf-8")) / os.sysconf("SC_CLK_TCK")
+        return sum(self.stat_times())
+
+    def stat_times(self):
+        """(utime, stime)"""
+        text = Path(f"/proc/{self.pid}/stat").read_text("utf-8")
+        return tuple(ticks / os.sysconf("SC_CLK_TCK") for ticks in figures.ticks(text))
 
     def memory_bytes(self, kind):
         """Of smaps_rollup: Rss, Private_Dirty ..."""
@@ -150,16 +155,22 @@ def exchange_frames(where, count):
     return peers
 
 
-def measure_idle(server, count, settle_seconds):
-    """Resident bytes before `count` idle connections and with them. A few come first and stay: code
-    and caches are resident by then, and nothing is free for the many to use again."""
+def look_around_idle(server, count, settle_seconds, look):
+    """What `look()` says before `count` idle connections and with them. A few come first and stay:
+    code and caches are resident by then, and nothing is free for the many to use again."""
     few = exchange_frames(server.where, FEW_CONNECTIONS)
     time.sleep(settle_seconds)
-    before = server.resident_bytes()
+    before = look()
     many = exchange_frames(server.where, count)
     time.sleep(settle_seconds)
-    after = server.resident_bytes()
+    after = look()
     for peer in (*few, *many):
         peer.close()
+    return before, after
+
+
+def measure_idle(server, count, settle_seconds):
+    """Resident bytes of `count` idle connections."""
+    before, after = look_around_idle(server, count, settle_seconds, server.resident_bytes)
     return {"connections": count, "before_bytes": before, "after_bytes": after,
             "bytes_each": figures.bytes_each(before, after, count)}

@@ -31,7 +31,7 @@ class FiguresTest(unittest.TestCase):
     def test_ticks_are_found_behind_any_name(self):
         behind = " S 1 7 7 0 -1 4194304 110 0 0 0 321 45 6 7 20 0 3 0 999 8192 12"
         for name in ("ringpool", "a b", ") S 1 (", "x) 1 2 3"):
-            self.assertEqual(figures.ticks(f"7 ({name}){behind}"), 366)
+            self.assertEqual(figures.ticks(f"7 ({name}){behind}"), (321, 45))
 
     def test_cpu_time_is_shared_among_all_frames_that_came_back(self):
         one = figures.sample(report(echoed=4000), 0.02, 0.04)
@@ -73,6 +73,11 @@ class FiguresTest(unittest.TestCase):
         def at(rate):
             return {"frames_per_second": {"median": rate}}
         self.assertEqual(figures.common_rate({"a": at(812_345), "b": at(87_654)}), 44_000)
+
+    def test_a_server_that_was_behind_in_one_round_is_named(self):
+        def unsent(*values):
+            return {"unsent": figures.spread(values)}
+        self.assertEqual([line.split()[0] for line in figures.behind({"a": unsent(0, 0), "b": unsent(0, 0, 1)})], ["b"])
 
     def test_bytes_each_are_of_what_was_added(self):
         self.assertEqual(figures.bytes_each(1_000_000, 5_096_000, 1000), 4096)

@@ -196,6 +196,12 @@ if(TARGET ringpool_cli)
       LABELS bench TIMEOUT 60 RESOURCE_LOCK server SKIP_RETURN_CODE 77
       ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
   endforeach()
+  add_test(NAME bench.rooms
+    COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tests/bench/test_rooms.py
+            $<TARGET_FILE:ringpool_cli> $<TARGET_FILE:ringpool_bench_room_client>)
+  set_tests_properties(bench.rooms PROPERTIES
+    LABELS bench TIMEOUT 120 RESOURCE_LOCK server SKIP_RETURN_CODE 77
+    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
 endif()
 
 # ---- Instructions, where valgrind is, and in the builds that the budget is for.

@@ -147,6 +147,27 @@ foreach(file IN LISTS ringpool_bench_server_files)
   add_dependencies(ringpool_bench_servers ringpool_bench_${name})
 endforeach()
 
+# The members of a room, for `ringpool serve --mode room`, see bench/servers/uring.py.
+add_executable(ringpool_bench_room_client bench/servers/room_client.cpp)
+target_include_directories(ringpool_bench_room_client
+  PRIVATE ${PROJECT_SOURCE_DIR}/tools/ringpool)
+target_link_libraries(ringpool_bench_room_client
+  PRIVATE ringpool_bench_server_options CLI11::CLI11 ringpool_dev_flags)
+set_target_properties(ringpool_bench_room_client PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  CXX_EXTENSIONS OFF)
+add_dependencies(ringpool_bench_servers ringpool_bench_room_client)
+# io_uring's ways to send and to receive, where Google Benchmark and liburing are.
+if(benchmark_FOUND AND TARGET ringpool::uring)
+  add_executable(ringpool_bench_uring_calls EXCLUDE_FROM_ALL bench/micro/uring_calls.cpp)
+  target_link_libraries(ringpool_bench_uring_calls
+    PRIVATE ringpool::uring benchmark::benchmark ringpool_dev_flags)
+  set_target_properties(ringpool_bench_uring_calls PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+    CXX_EXTENSIONS OFF)
+  add_dependencies(ringpool_bench_servers ringpool_bench_uring_calls)
+endif()
+
 # ---- Tests.
 if(RINGPOOL_BUILD_TESTS)
   find_package(GTest CONFIG REQUIRED)
@@ -175,6 +196,12 @@ if(TARGET ringpool_cli)
       LABELS bench TIMEOUT 60 RESOURCE_LOCK server SKIP_RETURN_CODE 77
       ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
   endforeach()
+  add_test(NAME bench.rooms
+    COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tests/bench/test_rooms.py
+            $<TARGET_FILE:ringpool_cli> $<TARGET_FILE:ringpool_bench_room_client>)
+  set_tests_properties(bench.rooms PROPERTIES
+    LABELS bench TIMEOUT 120 RESOURCE_LOCK server SKIP_RETURN_CODE 77
+    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
 endif()
 
 # ---- Instructions, where valgrind is, and in the builds that the budget is for.

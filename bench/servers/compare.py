@@ -93,8 +93,9 @@ def split_processors(loops):
     return (set(usable[:loops]), set(usable[loops:])) if loops < len(usable) else (None, None)
 
 
-def run_rounds(servers, wanted, traffic):
-    """[{server: sample}]; a fresh process for each turn."""
+def run_rounds(servers, wanted, traffic, more=None):
+    """[{server: sample}]; a fresh process for each turn. `more(server)` adds to a sample, once the
+    server has ended."""
     own, others = split_processors(wanted.loops)
     options = ("--connections", wanted.connections, "--seconds", wanted.seconds, "--mix", wanted.mix,
                "--warm-up", SMOKE_SECONDS if wanted.smoke else WARM_UP_SECONDS, *traffic)
@@ -105,6 +106,7 @@ def run_rounds(servers, wanted, traffic):
             with Server(servers[name], wanted.loops, own) as server:
                 turns[name] = measure_load(server, wanted.build / "ringpool", options, others)
                 server.stop()
+                turns[name].update(more(server) if more else {})
             print(f"{' '.join(map(str, traffic))}, round {number} of {wanted.rounds}: {name} "
                   f"{turns[name]['cpu_us_per_frame']:.2f} us/frame", file=sys.stderr)
         rounds.append({name: turns[name] for name in servers})
@@ -122,20 +124,31 @@ def run_idle(servers, wanted):
     return result
 
 
-def about(wanted, missing):
-    """What a reader of the figures has to know, as {what: text}."""
+def where_and_when(command):
+    """The machine, as {what: text}."""
     processor = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
                       if line.startswith("model name")), "unknown")
-    own, others = split_processors(wanted.loops)
     system = os.uname()
     return {
-        "command": shlex.join(["./run", "bench-servers", *sys.argv[1:]]),
+        "command": shlex.join(["./run", command, *sys.argv[1:]]),
         "processor": f"{processor}, {os.cpu_count()} processors",
         "kernel": f"{system.sysname} {system.release} {system.machine}",
         "time": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    }
+
+
+def placement(loops):
+    own, others = split_processors(loops)
+    return f"{loops} loops, " + (f"on processors {sorted(own)}, the load on {sorted(others)}" if own else
+                                 "on the load's processors")
+
+
+def about(wanted, missing):
+    """What a reader of the figures has to know, as {what: text}."""
+    return {
+        **where_and_when("bench-servers"),
         "load": f"{wanted.connections} connections, mix {wanted.mix}, {wanted.seconds:g} s a turn",
-        "servers": f"{wanted.loops} loops, " + (f"on processors {sorted(own)}, the load on {sorted(others)}" if own else
-                                               "on the load's processors"),
+        "servers": placement(wanted.loops),
         "rounds": f"{wanted.rounds}, orders from seed {wanted.seed}",
         **{f"no {name}": why for name, why in missing.items()},
     }
@@ -151,9 +164,7 @@ def render(result):
                         "rate")):
         if key in result:
             mode = result[key]
-            lines += ["", title.format(**mode), *figures.load_table(mode["summary"])]
-            lines += [f"{name} fell behind: frames were due and not sent"
-                      for name, one in mode["summary"].items() if one["unsent"]["max"] > 0]
+            lines += ["", title.format(**mode), *figures.load_table(mode["summary"]), *figures.behind(mode["summary"])]
     if "idle" in result:
         count = next(iter(result["idle"].values()))["connections"]
         lines += ["", f"{count:,} idle connections, each after one frame of 1,000 bytes: resident memory",

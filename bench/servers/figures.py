@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The arithmetic and the tables of compare.py: nothing here runs a process or reads a file."""
+"""The arithmetic and the tables of servers compared: nothing here runs a process or reads a file."""
 
 import random
 from statistics import median
@@ -8,10 +8,16 @@ LATENCIES = ("p50", "p99", "p99_9")
 
 
 def ticks(stat):
-    """utime + stime of the text of /proc/PID/stat, in clock ticks. The name of the program, in
+    """(utime, stime) of the text of /proc/PID/stat, in clock ticks. The name of the program, in
     parentheses, may contain anything."""
     fields = stat.rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    return int(fields[11]), int(fields[12])
+
+
+def kilobytes(text):
+    """{name: kB} of the lines `name: N kB` of a text such as /proc/meminfo."""
+    lines = (line.partition(":") for line in text.splitlines() if line.endswith(" kB"))
+    return {name: int(rest.split()[0]) for name, _, rest in lines}
 
 
 def orders(servers, rounds, seed):
@@ -37,16 +43,20 @@ def spread(values):
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
+def paired_ratio(rounds, server, base, key):
+    """The spread of the ratios within each round."""
+    return spread([one[server][key] / one[base][key] for one in rounds])
+
+
 def summary(rounds, base):
-    """{server: figures} of rounds, each {server: sample}. `ratio_to_base` is the spread of the ratios
-    of CPU time per frame within each round: above 1, a server takes more than `base`."""
+    """{server: figures} of rounds, each {server: sample}. `ratio_to_base` is that of CPU time per
+    frame: above 1, a server takes more than `base`."""
     result = {}
     for server in rounds[0]:
         samples = [one[server] for one in rounds]
         figures = {name: spread([one[name] for one in samples]) for name in samples[0]}
         if base in rounds[0]:
-            figures["ratio_to_base"] = spread(
-                [one[server]["cpu_us_per_frame"] / one[base]["cpu_us_per_frame"] for one in rounds])
+            figures["ratio_to_base"] = paired_ratio(rounds, server, base, "cpu_us_per_frame")
         result[server] = figures
     return result
 
@@ -85,6 +95,12 @@ def load_table(figures):
             plain(one["frames_per_second"]["median"]),
             *(plain(one[f"{name}_us"]["median"]) for name in LATENCIES)))
     return table(head, rows)
+
+
+def behind(figures):
+    """A line for each server whose latencies are those of a backlog."""
+    return [f"{server} fell behind: frames were due and not sent"
+            for server, one in figures.items() if one["unsent"]["max"] > 0]
 
 
 def idle_table(figures):

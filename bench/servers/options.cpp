@@ -16,15 +16,16 @@ namespace {
 
 constexpr unsigned most_loops = 256;
 
-/// ADDR:PORT; false when it is no such thing.
-bool parse_listen(const std::string& text, server_options& options) {
+}  // namespace
+
+bool parse_address(const std::string& text, std::string& address, std::uint16_t& port) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string::npos || !CLI::ValidIPV4(text.substr(0, colon)).empty()) {
     return false;
   }
   const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, options.port);
-  options.address = text.substr(0, colon);
+  const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, port);
+  address = text.substr(0, colon);
   return error == std::errc() && stop == end;
 }
 
@@ -34,8 +35,6 @@ void raise_descriptor_limit() noexcept {
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
-
-}  // namespace
 
 std::optional<int> read_options(int argc, char** argv, server_options& options) {
   CLI::App app{"Echo frames over TCP, until SIGTERM: a reference for `ringpool serve`."};
@@ -50,7 +49,7 @@ std::optional<int> read_options(int argc, char** argv, server_options& options) 
       ->type_name("FILE");
   try {
     app.parse(argc, argv);
-    if (!parse_listen(listen, options)) {
+    if (!parse_address(listen, options.address, options.port)) {
       throw CLI::ValidationError("--listen", "'" + listen + "' is not a numeric ADDR:PORT");
     }
   } catch (const CLI::ParseError& error) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the reference servers share: the command line of `ringpool serve`, as far as they have it,
-// and the frame on the wire, see ringpool/codec/frame.hpp.
+// What the reference servers share, and room_client in part: the command line of `ringpool serve`,
+// as far as they have it, and the frame on the wire, see ringpool/codec/frame.hpp.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +17,13 @@ struct server_options {
   unsigned loops = 1;                 ///< threads
   std::string port_file;              ///< receives ADDR:PORT once the server is ready
 };
+
+/// Takes ADDR:PORT apart, numeric IPv4; false when it is no such thing.
+[[nodiscard]] bool parse_address(const std::string& text, std::string& address,
+                                 std::uint16_t& port);
+
+/// As many descriptors as this process may have.
+void raise_descriptor_limit() noexcept;
 
 /// Reads the command line; a value: end with it. Raises the limit of descriptors to what may be.
 [[nodiscard]] std::optional<int> read_options(int argc, char** argv, server_options& options);

@@ -4,6 +4,7 @@
 import json
 import os
 import resource
+import signal
 import socket
 import struct
 import subprocess
@@ -15,6 +16,7 @@ import figures
 
 START_SECONDS = 10
 STOP_SECONDS = 10
+STATISTICS_SECONDS = 10
 SPARE_DESCRIPTORS = 500
 IDLE_PAYLOAD = bytes(range(250)) * 4
 FEW_CONNECTIONS = 300  # below SPARE_DESCRIPTORS
@@ -31,8 +33,11 @@ class Server:
         self.name = Path(command[0]).name
         self.folder = tempfile.TemporaryDirectory(prefix="ringpool-bench-")
         port_file = Path(self.folder.name, "port")
+        self.stats_file = Path(self.folder.name, "statistics")
+        with_stats = ("--stats-file", str(self.stats_file)) if "serve" in command else ()
         self.process = subprocess.Popen(
-            [*map(str, command), "--listen", "127.0.0.1:0", "--loops", str(loops), "--port-file", str(port_file)],
+            [*map(str, command), "--listen", "127.0.0.1:0", "--loops", str(loops), "--port-file", str(port_file),
+             *with_stats],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, preexec_fn=pin_to(processors))
         self.pid = self.process.pid
         end = time.monotonic() + START_SECONDS
@@ -53,6 +58,21 @@ class Server:
         if code != 0:
             raise Failed(f"{self.name} ended with {code}")
 
+    def final_statistics(self):
+        """Of `ringpool serve`, which writes them as it ends."""
+        return json.loads(self.stats_file.read_text("utf-8"))
+
+    def statistics(self):
+        """Of `ringpool serve` while it runs."""
+        self.stats_file.unlink(missing_ok=True)
+        self.process.send_signal(signal.SIGUSR1)
+        end = time.monotonic() + STATISTICS_SECONDS
+        while not self.stats_file.exists():  # it appears whole
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise Failed(f"{self.name} wrote no statistics")
+            time.sleep(0.005)
+        return self.final_statistics()
+
     def cpu_seconds(self):
         """Of all its threads, those that ended included, to the nanosecond: its CPU clock, see
         clock_getcpuclockid(3)."""
@@ -60,13 +80,19 @@ class Server:
 
     def stat_seconds(self):
         """utime + stime of /proc/PID/stat: steps of 10 ms, and percents off where ticks are sampled."""
-        return figures.ticks(Path(f"/proc/{self.pid}/stat").read_text("utf-8")) / os.sysconf("SC_CLK_TCK")
+        return sum(self.stat_times())
+
+    def stat_times(self):
+        """(utime, stime)"""
+        text = Path(f"/proc/{self.pid}/stat").read_text("utf-8")
+        return tuple(ticks / os.sysconf("SC_CLK_TCK") for ticks in figures.ticks(text))
+
+    def memory_bytes(self, kind):
+        """Of smaps_rollup: Rss, Private_Dirty ..."""
+        return figures.kilobytes(Path(f"/proc/{self.pid}/smaps_rollup").read_text("utf-8"))[kind] * 1024
 
     def resident_bytes(self):
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text("utf-8").splitlines():
-            if line.startswith("Rss:"):
-                return int(line.split()[1]) * 1024
-        raise Failed("no Rss in smaps_rollup")
+        return self.memory_bytes("Rss")
 
     def __enter__(self):
         return self
@@ -129,16 +155,22 @@ def exchange_frames(where, count):
     return peers
 
 
-def measure_idle(server, count, settle_seconds):
-    """Resident bytes before `count` idle connections and with them. A few come first and stay: code
-    and caches are resident by then, and nothing is free for the many to use again."""
+def look_around_idle(server, count, settle_seconds, look):
+    """What `look()` says before `count` idle connections and with them. A few come first and stay:
+    code and caches are resident by then, and nothing is free for the many to use again."""
     few = exchange_frames(server.where, FEW_CONNECTIONS)
     time.sleep(settle_seconds)
-    before = server.resident_bytes()
+    before = look()
     many = exchange_frames(server.where, count)
     time.sleep(settle_seconds)
-    after = server.resident_bytes()
+    after = look()
     for peer in (*few, *many):
         peer.close()
+    return before, after
+
+
+def measure_idle(server, count, settle_seconds):
+    """Resident bytes of `count` idle connections."""
+    before, after = look_around_idle(server, count, settle_seconds, server.resident_bytes)
     return {"connections": count, "before_bytes": before, "after_bytes": after,
             "bytes_each": figures.bytes_each(before, after, count)}

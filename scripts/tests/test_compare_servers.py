@@ -31,7 +31,7 @@ class FiguresTest(unittest.TestCase):
     def test_ticks_are_found_behind_any_name(self):
         behind = " S 1 7 7 0 -1 4194304 110 0 0 0 321 45 6 7 20 0 3 0 999 8192 12"
         for name in ("ringpool", "a b", ") S 1 (", "x) 1 2 3"):
-            self.assertEqual(figures.ticks(f"7 ({name}){behind}"), 366)
+            self.assertEqual(figures.ticks(f"7 ({name}){behind}"), (321, 45))
 
     def test_cpu_time_is_shared_among_all_frames_that_came_back(self):
         one = figures.sample(report(echoed=4000), 0.02, 0.04)
@@ -47,6 +47,14 @@ class FiguresTest(unittest.TestCase):
         for name, value in (("median", 1.5), ("min", 1.5), ("max", 2)):
             self.assertAlmostEqual(found["other"]["ratio_to_base"][name], value)
         self.assertAlmostEqual(found["other"]["cpu_us_per_frame"]["median"], 4)
+
+    def test_any_figure_can_be_the_ratio(self):
+        found = figures.paired_ratio([{"a": {"n": 1}, "b": {"n": 2}}, {"a": {"n": 6}, "b": {"n": 4}}], "a", "b", "n")
+        self.assertEqual(found, {"median": 1, "min": 0.5, "max": 1.5})
+
+    def test_kilobytes_are_read_by_name(self):
+        text = "00400000-7fff [rollup]\nRss:            1234 kB\nPrivate_Dirty:     5 kB\nHugePages_Total:  0\n"
+        self.assertEqual(figures.kilobytes(text), {"Rss": 1234, "Private_Dirty": 5})
 
     def test_without_the_base_there_are_no_ratios(self):
         found = figures.summary(rounds(other=(1, 2)), "ringpool")
@@ -65,6 +73,11 @@ class FiguresTest(unittest.TestCase):
         def at(rate):
             return {"frames_per_second": {"median": rate}}
         self.assertEqual(figures.common_rate({"a": at(812_345), "b": at(87_654)}), 44_000)
+
+    def test_a_server_that_was_behind_in_one_round_is_named(self):
+        def unsent(*values):
+            return {"unsent": figures.spread(values)}
+        self.assertEqual([line.split()[0] for line in figures.behind({"a": unsent(0, 0), "b": unsent(0, 0, 1)})], ["b"])
 
     def test_bytes_each_are_of_what_was_added(self):
         self.assertEqual(figures.bytes_each(1_000_000, 5_096_000, 1000), 4096)
@@ -127,6 +140,17 @@ class ChoiceTest(unittest.TestCase):
         bad = self.program("bad", "trap 'exit 3' TERM\necho 127.0.0.1:1 > $6\nwhile :; do sleep 0.01; done")
         with processes.Server([bad], 1) as server, self.assertRaisesRegex(processes.Failed, "ended with 3"):
             server.stop()
+
+    def test_statistics_are_those_written_at_a_signal(self):
+        # $7 is the port file, $9 that of statistics
+        server = self.program("ringpool", """trap 'echo {\\"n\\":$((n += 1))} > $9.tmp; mv $9.tmp $9' USR1
+trap 'exit 0' TERM
+echo 127.0.0.1:1 > $7
+while :; do sleep 0.01; done""")
+        with processes.Server([server, "serve"], 1) as one:
+            self.assertEqual([one.statistics()["n"] for _ in range(2)], [1, 2])
+            one.stop()
+            self.assertEqual(one.final_statistics()["n"], 2)
 
     def test_the_two_clocks_of_a_process_agree(self):
         busy = self.program("busy", "echo 127.0.0.1:1 > $6\nwhile :; do :; done")

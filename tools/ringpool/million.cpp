@@ -31,6 +31,8 @@ namespace {
 constexpr std::uint64_t bytes_per_pair = 6700;
 constexpr std::uint64_t bytes_beside = std::uint64_t{1} << 30;
 constexpr double settle_limit_seconds = 5.0;
+/// The machine is left this much: with less the kernel begins to end processes.
+constexpr std::uint64_t least_available = std::uint64_t{400} << 20;
 
 class interrupted {};
 
@@ -46,6 +48,7 @@ class million {
  private:
   void start();
   void connect_idle();
+  void check_memory(std::uint64_t done) const;
   void connect_others();
   void measure_rounds();
   void last_lap();
@@ -106,6 +109,8 @@ std::vector<std::string> million::server_arguments() const {
 }
 
 void million::start() {
+  // Should memory run out all the same, this and its servers are what the kernel ends (proc(5)).
+  std::ofstream("/proc/self/oom_score_adj") << 1000;
   ::rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
   result_.descriptor_limit = limit.rlim_max;
@@ -128,6 +133,16 @@ herd_observer million::observer(const std::string& stage, std::uint64_t count) {
                      .frames_per_second = passed > 0 ? static_cast<double>(done) / passed : 0,
                      .faults = 0});
   };
+}
+
+/// Throws load_error where the next connections would take memory that others need.
+void million::check_memory(std::uint64_t done) const {
+  if (const std::uint64_t left = machine_memory_now().available; left < least_available) {
+    throw load_error(fmt::format(
+        "stopped at {} of {} connections, {:.1f} s after the start: {} of memory are left",
+        format_count(done), format_count(options_.connections), elapsed(),
+        format_bytes(static_cast<double>(left))));
+  }
 }
 
 /// The active connections are made among the idle ones, so that they are spread over all tables.
@@ -153,6 +168,7 @@ void million::connect_idle() {
   };
   try {
     result_.first_lap = herd_->connect(stop_requested(), [&](std::uint64_t done) {
+      check_memory(done);
       allowance.store(static_cast<std::uint32_t>(done * options_.active / options_.connections),
                       std::memory_order_relaxed);
       show(done);

@@ -18,6 +18,7 @@ constexpr std::size_t most_events = 256;
 /// For the kernel to give back what it was told to; it does so at once.
 constexpr std::chrono::seconds longest_cancellation{2};
 constexpr unsigned completions_per_turn = 4096;
+constexpr unsigned entries_per_submit = 64;
 constexpr std::uint32_t multishot_reserve = listener::backlog + 64;
 constexpr std::uint32_t single_accepts = 64;
 constexpr std::uint32_t most_tables = 4096;
@@ -121,7 +122,7 @@ void uring_loop::submit_all() noexcept {
   }
   for (std::uint32_t number = 0; number < service_.table_end(); ++number) {
     if (uring_table* const one = service_.table(number);
-        one != nullptr && one->ring.has_prepared()) {
+        one != nullptr && one->ring.prepared() != 0) {
       one->ring.submit();
     }
   }
@@ -141,8 +142,8 @@ void uring_loop::reap(std::uint32_t number) noexcept {
   }
   home->ring.signal_completions(false);
   unsigned left = completions_per_turn;
-  while (left != 0 && (home->ring.has_work() || home->ring.has_prepared())) {
-    if (home->ring.has_put_off() || home->ring.has_prepared()) {
+  while (left != 0 && (home->ring.has_work() || home->ring.prepared() != 0)) {
+    if (home->ring.has_put_off() || home->ring.prepared() != 0) {
       home->ring.submit();
     }
     left = take_completions(number, left);
@@ -158,6 +159,9 @@ void uring_loop::reap(std::uint32_t number) noexcept {
 unsigned uring_loop::take_completions(std::uint32_t number, unsigned left) noexcept {
   uring::ring& ring = service_.table(number)->ring;
   for (; left != 0; --left) {
+    if (ring.prepared() >= entries_per_submit) {
+      ring.submit();  // an answer does not wait for all that came after its question
+    }
     // What one completion can lead to: a send, a receive or two cancellations, a reset and a close.
     ::io_uring_cqe* const next = ring.room(8) ? ring.peek() : nullptr;
     if (next == nullptr) {

@@ -88,7 +88,8 @@ class ring {
   /// Likewise, and sleeps until there is a completion or `milliseconds` are over; -1: no limit.
   void submit_and_wait(int milliseconds) noexcept;
 
-  [[nodiscard]] bool has_prepared() const noexcept { return io_uring_sq_ready(&ring_) != 0; }
+  /// Entries that were prepared and are not submitted.
+  [[nodiscard]] unsigned prepared() const noexcept { return io_uring_sq_ready(&ring_); }
   /// The oldest completion, nullptr: none. Call seen() when it was dealt with.
   [[nodiscard]] ::io_uring_cqe* peek() noexcept {
     ::io_uring_cqe* found = nullptr;

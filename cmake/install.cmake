@@ -8,6 +8,9 @@ set(ringpool_installed ringpool)
 if(TARGET ringpool_uring)
   list(APPEND ringpool_installed ringpool_uring)
 endif()
+if(TARGET ringpool_c)
+  list(APPEND ringpool_installed ringpool_c)
+endif()
 install(TARGETS ${ringpool_installed}
   EXPORT ringpool_targets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
@@ -46,3 +49,7 @@ cmake_path(APPEND ringpool_pc_libdir "\${prefix}" "${CMAKE_INSTALL_LIBDIR}")
 cmake_path(APPEND ringpool_pc_includedir "\${prefix}" "${CMAKE_INSTALL_INCLUDEDIR}")
 configure_file(cmake/ringpool.pc.in ringpool.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/ringpool.pc DESTINATION ${ringpool_pc_dir})
+if(TARGET ringpool_c)
+  configure_file(cmake/ringpool-c.pc.in ringpool-c.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/ringpool-c.pc DESTINATION ${ringpool_pc_dir})
+endif()

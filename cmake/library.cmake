@@ -27,9 +27,39 @@ if(ringpool_liburing_include AND ringpool_liburing_library)
   add_library(ringpool::uring ALIAS ringpool_uring)
   target_link_libraries(ringpool_uring
     PUBLIC ringpool::ringpool uring PRIVATE $<BUILD_INTERFACE:ringpool_dev_flags>)
+  # Its constructors throw, in a project that is otherwise built without too.
+  target_compile_options(ringpool_uring PRIVATE -fexceptions)
   set_target_properties(ringpool_uring PROPERTIES
     EXPORT_NAME uring
     CXX_EXTENSIONS OFF
     VERSION ${PROJECT_VERSION}
     SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+endif()
+
+# ringpool::c, a shared library with the C functions and the pools in it: it needs no other.
+if(RINGPOOL_BUILD_C)
+  set(ringpool_c_symbols ${PROJECT_SOURCE_DIR}/src/adapters/c_api.map)
+  set(ringpool_c_sources src/adapters/c_api.cpp ${ringpool_sources})
+  list(FILTER ringpool_c_sources EXCLUDE REGEX "/src/codec/")
+  add_library(ringpool_c SHARED ${ringpool_c_sources})
+  add_library(ringpool::c ALIAS ringpool_c)
+  target_sources(ringpool_c PUBLIC
+    FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES include/ringpool/ringpool.h)
+  target_include_directories(ringpool_c PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_compile_features(ringpool_c PRIVATE cxx_std_20)
+  target_link_libraries(ringpool_c
+    PRIVATE Threads::Threads $<BUILD_INTERFACE:ringpool_dev_flags>)
+  # -fno-gnu-unique: else the library could not be unloaded.
+  target_compile_options(ringpool_c PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
+  target_link_options(ringpool_c PRIVATE LINKER:--version-script=${ringpool_c_symbols})
+  set_target_properties(ringpool_c PROPERTIES
+    EXPORT_NAME c
+    LINK_DEPENDS ${ringpool_c_symbols}
+    CXX_EXTENSIONS OFF
+    CXX_VISIBILITY_PRESET hidden
+    VISIBILITY_INLINES_HIDDEN ON
+    UNITY_BUILD ${RINGPOOL_UNITY_BUILD}
+    UNITY_BUILD_BATCH_SIZE 0
+    VERSION ${PROJECT_VERSION}
+    SOVERSION 0)  # of the C functions alone: grows only with what breaks a program
 endif()

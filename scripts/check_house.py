@@ -12,8 +12,8 @@ from cxx_source import Finding, main
 FOLDERS = ("include", "src", "tools", "tests", "bench", "examples", "adapters", "scripts", "cmake", "docs")
 TOP_FILES = ("CMakeLists.txt", "run", "test", ".ci/run", "README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 LEFT_OUT = re.compile(r"(^|/)(__pycache__|fixtures)/|^bench/results/")
-CODE = (".hpp", ".cpp", ".py", ".sh", ".cmake")
-TEXT = (*CODE, ".txt", ".md", ".in")
+CODE = (".hpp", ".cpp", ".h", ".c", ".py", ".sh", ".cmake")
+TEXT = (*CODE, ".txt", ".md", ".in", ".map")
 
 MAX_HEADER_LINES = 400
 MAX_SOURCE_LINES = 600  # and of detail/*_impl.hpp, which are sources in effect
@@ -53,9 +53,11 @@ def check_file(path, text):
         yield Finding(path, 1, "no line `SPDX-License-Identifier: MIT` at the top")
     if path.endswith(".hpp") and "#pragma once" not in lines[:3]:
         yield Finding(path, 1, "no `#pragma once` below the licence")
+    if path.endswith(".h") and not any(line.startswith("#ifndef ") for line in lines[:3]):
+        yield Finding(path, 1, "no include guard below the licence")
     if text and not text.endswith("\n"):
         yield Finding(path, len(lines), "no new line at the end")
-    is_header = path.endswith(".hpp") and not path.endswith("_impl.hpp")
+    is_header = path.endswith((".hpp", ".h")) and not path.endswith("_impl.hpp")
     longest = MAX_HEADER_LINES if is_header else MAX_SOURCE_LINES
     if path.startswith(("include/", "src/", "tools/")) and len(lines) > longest:
         yield Finding(path, longest + 1, f"{len(lines)} lines: is it two things?")

@@ -4,8 +4,9 @@
 
 Parts of one layer that `|` keeps apart never include each other; parts that stand together may, but
 not in a circle. A part is a header below include/ringpool with what belongs to it by name: `arena`
-is arena.hpp, detail/arena_*.hpp, src/arena.cpp and src/arena_*.cpp. Tools, benchmarks and examples
-include public headers only.
+is arena.hpp, detail/arena_*.hpp, src/arena.cpp and src/arena_*.cpp. ringpool is ringpool.hpp and
+ringpool.h, which adapters/c_api implements. Tools, benchmarks and examples include public headers
+only.
 """
 
 import re
@@ -22,7 +23,7 @@ L1  arena | index_ring | size_classes | memory_checker
 L2  index_cache | buffer | shared_buffer | detail/upstream
 L3  ring_buffer_pool  pool_layout
 L4  multi_size_ring_pool
-L5  ringpool | codec/frame | adapters/pmr | adapters/asio | adapters/uring
+L5  ringpool  adapters/c_api | codec/frame | adapters/pmr | adapters/asio | adapters/uring
 """
 
 LIBRARY = ("include", "src")

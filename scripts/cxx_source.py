@@ -66,8 +66,8 @@ class Source:
         return Finding(self.path, self.line_of(offset), message)
 
 
-def read_sources(root, folders, suffixes=(".hpp", ".cpp")):
-    """The C++ files below `folders` of `root`, sorted by path."""
+def read_sources(root, folders, suffixes=(".hpp", ".cpp", ".h", ".c")):
+    """The C++ and C files below `folders` of `root`, sorted by path."""
     paths = [
         path
         for folder in folders

@@ -171,11 +171,11 @@ def format_check(log):
         path.relative_to(ROOT).as_posix()
         for folder in ("include", "src", "tools", "tests", "bench", "examples")
         for path in sorted((ROOT / folder).rglob("*"))
-        if path.suffix in (".hpp", ".cpp")
+        if path.suffix in (".hpp", ".cpp", ".h", ".c")
     ]
     ok = execute(log, "clang-format-14", "--dry-run", "-Werror", *files) == 0
     if not ok:
-        log.write("\nto mend: clang-format-14 -i $(git ls-files '*.hpp' '*.cpp')\n")
+        log.write("\nto mend: clang-format-14 -i $(git ls-files '*.hpp' '*.cpp' '*.h' '*.c')\n")
     return one(ok)
 
 

@@ -2,13 +2,16 @@
 //
 // ringpool alone, on Google Benchmark: how a pair depends on what a user sets. There is nobody to
 // be compared with here, so there is nothing to interleave; but std::shared_ptr stands beside a
-// shared handle, the same loop over both.
+// shared handle, the same loop over both, and std::pmr's resources beside pmr::pool_resource.
 
 #include <benchmark/benchmark.h>
 
 #include <array>
 #include <latch>
+#include <list>
 #include <memory>
+#include <memory_resource>
+#include <ringpool/adapters/pmr.hpp>
 #include <ringpool/ringpool.hpp>
 #include <thread>
 #include <utility>
@@ -143,6 +146,57 @@ void life_of_shared_ptr(benchmark::State& state) {
   whole_life<shared_array>(
       state, [] { return std::make_shared_for_overwrite<shared_array::element_type>(); });
 }
+
+// ---- Nodes of a list: one more at its end and one less at its start, `held` of them in it
+// ---------
+
+template <class List>
+void push_and_pop(benchmark::State& state, List list) {
+  const second_thread other;
+  list.resize(static_cast<std::size_t>(state.range(0)));
+  for (auto _ : state) {
+    list.push_back(1);
+    bench::escape(list.back());
+    list.pop_front();
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+template <class Resource>
+void list_on(benchmark::State& state) {
+  Resource memory;
+  push_and_pop(state, std::pmr::list<int>(&memory));
+}
+void list_on_pool_resource(benchmark::State& state) {
+  ringpool::multi_size_ring_pool pool({{64, 4096}, {512, 4096}});
+  ringpool::pmr::pool_resource<> memory(pool);
+  push_and_pop(state, std::pmr::list<int>(&memory));
+}
+void list_on_pool_allocator(benchmark::State& state) {
+  ringpool::multi_size_ring_pool pool({{64, 4096}, {512, 4096}});
+  push_and_pop(state, std::list<int, ringpool::pool_allocator<int>>(pool));
+}
+void list_on_pool_allocator_of_one_size(benchmark::State& state) {
+  ring_buffer_pool pool(64, 4096);
+  push_and_pop(state, std::list<int, ringpool::pool_allocator<int, ring_buffer_pool>>(pool));
+}
+void list_on_new(benchmark::State& state) { push_and_pop(state, std::list<int>()); }
+
+BENCHMARK(list_on_pool_resource)->ArgName("held")->Arg(1)->Arg(64)->Arg(1000);
+BENCHMARK(list_on_pool_allocator)->ArgName("held")->Arg(1)->Arg(64)->Arg(1000);
+BENCHMARK(list_on_pool_allocator_of_one_size)->ArgName("held")->Arg(1)->Arg(64)->Arg(1000);
+BENCHMARK_TEMPLATE(list_on, std::pmr::unsynchronized_pool_resource)
+    ->Name("list_on_unsynchronized_pool_resource")
+    ->ArgName("held")
+    ->Arg(1)
+    ->Arg(64)
+    ->Arg(1000);
+BENCHMARK_TEMPLATE(list_on, std::pmr::synchronized_pool_resource)
+    ->Name("list_on_synchronized_pool_resource")
+    ->ArgName("held")
+    ->Arg(1)
+    ->Arg(64)
+    ->Arg(1000);
+BENCHMARK(list_on_new)->ArgName("held")->Arg(1)->Arg(64)->Arg(1000);
 
 BENCHMARK(by_buffer_size)->Arg(64)->Arg(512)->Arg(1500)->Arg(4096)->Arg(65536);
 BENCHMARK(by_cache_limit)->Arg(0)->Arg(8)->Arg(32)->Arg(128);

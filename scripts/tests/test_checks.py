@@ -82,6 +82,12 @@ class LayersTest(TreeTest):
             {"src/index_ring.cpp": '\n#include <ringpool/ring_buffer_pool.hpp>\n'},
             "src/index_ring.cpp:2: index_ring (L1) includes upwards: ring_buffer_pool (L3)")
 
+    def test_c_has_layers_too(self):
+        self.assert_found(
+            {"src/adapters/c_api.cpp": '#include "ringpool/ringpool.h"\n',
+             "include/ringpool/ringpool.h": '#include "ringpool/codec/frame.hpp"\n'},
+            "include/ringpool/ringpool.h:1: ringpool includes codec/frame")
+
     def test_siblings_are_found(self):
         self.assert_found(
             {"include/ringpool/arena.hpp": '#include "ringpool/index_ring.hpp"\n'},
@@ -252,6 +258,11 @@ class HouseTest(TreeTest):
 
     def test_a_header_without_guard_is_found(self):
         self.assert_found({"tools/ringpool/a.hpp": SPDX}, "no `#pragma once`")
+        self.assert_found({"tests/c/a.h": SPDX}, "no include guard")
+
+    def test_c_is_code(self):
+        self.assert_clean({"tests/c/a.h": SPDX + "#ifndef A\n", "tests/c/a.c": SPDX})
+        self.assert_found({"tests/c/a.c": "int a;\n"}, "no line `SPDX")
 
     def test_long_headers_and_python_lines_are_found(self):
         long = SPDX + "#pragma once\n" + "\n" * 399

@@ -69,8 +69,10 @@ class uring_service {
   /// Frames that other loops' connections sent to rooms with members here.
   void deliver_mail() noexcept;
 
+  /// The tick that what happens from now on is stamped with.
+  void set_tick(std::uint32_t tick) noexcept { tick_ = tick; }
   /// Closes what is over its deadline; as frame_service's.
-  void on_tick(std::uint32_t tick) noexcept;
+  void on_tick() noexcept;
   /// Gives memory back that the last burst needed.
   void trim() noexcept;
   /// Closes every connection as soon as nothing of it is in flight.

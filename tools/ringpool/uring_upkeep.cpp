@@ -53,8 +53,7 @@ void uring_service::close_overdue(const place& peer) noexcept {
   settle(peer);  // or what the kernel had no entry for
 }
 
-void uring_service::on_tick(std::uint32_t tick) noexcept {
-  tick_ = tick;
+void uring_service::on_tick() noexcept {
   for (std::uint32_t i = 0; i < sessions_.end(); ++i) {
     if (const uring_session* active = sessions_.find(i); active != nullptr) {
       close_overdue(at(active->table, active->slot));

@@ -415,6 +415,127 @@ TEST(frame_decoder, resumes_when_the_buffers_of_a_pool_come_back) {
   EXPECT_EQ(frames, std::vector<bytes>{payload_of(64)});
 }
 
+/// The header of a payload of `length` bytes and its first `came` bytes have been decoded.
+decoder half_a_frame(test_source& source, std::size_t length, std::size_t came) {
+  decoder begun;
+  std::vector<bytes> frames;
+  const bytes payload = payload_of(length);
+  feed(begun, source, header_of(static_cast<std::int32_t>(length)), frames);
+  feed(begun, source, std::span(payload).first(came), frames);
+  return begun;
+}
+
+/// As if they had been received there.
+void receive(decoder& into, const bytes& payload) {
+  const std::size_t received = into.cursor().received();
+  const std::span<std::byte> room = into.writable();
+  std::copy_n(payload.begin() + static_cast<std::ptrdiff_t>(received), room.size(), room.begin());
+}
+
+TEST(frame_decoder, has_room_to_receive_into_behind_what_came_and_not_beyond_the_frame) {
+  test_source source;
+  EXPECT_TRUE(decoder{}.writable().empty());
+  EXPECT_TRUE(half_a_frame(source, 100, 0).writable().empty());
+  EXPECT_EQ(half_a_frame(source, 100, 10).writable().size(), 6U);  // of the 16 it holds
+  EXPECT_TRUE(half_a_frame(source, 100, 16).writable().empty());
+  EXPECT_EQ(half_a_frame(source, 12, 10).writable().size(), 2U);
+}
+
+TEST(frame_decoder, is_ready_when_the_last_byte_was_received_and_ignores_what_has_no_room) {
+  test_source source;
+  const bytes payload = payload_of(12);
+  decoder under_test = half_a_frame(source, 12, 10);
+  receive(under_test, payload);
+  EXPECT_EQ(under_test.wrote(1), decode_status::need_bytes);
+  EXPECT_FALSE(under_test.take());
+  EXPECT_EQ(under_test.wrote(100), decode_status::frame_ready);
+  EXPECT_EQ(content(under_test.take()), payload);
+  EXPECT_EQ(decoder{}.wrote(5), decode_status::need_bytes);  // no frame, no room: nothing came
+}
+
+TEST(frame_decoder, makes_room_in_larger_and_larger_buffers_until_the_frame_is_there) {
+  test_source source;
+  const bytes payload = payload_of(100);
+  decoder under_test = half_a_frame(source, 100, 0);
+  std::vector<std::size_t> rooms;
+  decode_status status = decode_status::need_bytes;
+  while (status == decode_status::need_bytes) {
+    ASSERT_TRUE(under_test.make_room(source));
+    receive(under_test, payload);
+    rooms.push_back(under_test.writable().size());
+    status = under_test.wrote(rooms.back());
+  }
+  EXPECT_EQ(rooms, (std::vector<std::size_t>{16, 16, 32, 36}));  // in 16, 32, 64 and 128 bytes
+  EXPECT_FALSE(under_test.make_room(source));
+  EXPECT_EQ(content(under_test.take()), payload);
+  EXPECT_EQ(source.held_bytes, 0U);
+}
+
+TEST(frame_decoder, makes_no_room_before_a_header_after_an_error_or_from_an_empty_source) {
+  test_source source;
+  decoder under_test;
+  std::vector<bytes> frames;
+  EXPECT_FALSE(under_test.make_room(source));
+  const bytes negative = header_of(-1);
+  feed(under_test, source, std::span(negative).first(3), frames);
+  EXPECT_FALSE(under_test.make_room(source));
+  feed(under_test, source, std::span(negative).last(1), frames);
+  EXPECT_FALSE(under_test.make_room(source));
+  decoder full = half_a_frame(source, 100, 16);
+  source.refusals = 1;
+  EXPECT_FALSE(full.make_room(source));
+  EXPECT_TRUE(full.writable().empty());
+  EXPECT_TRUE(full.make_room(source));
+  EXPECT_EQ(source.requests, 3U);
+}
+
+TEST(frame_decoder, goes_on_in_storage_that_has_the_next_bytes_wherever_they_lie) {
+  for (const std::size_t came : {std::size_t{0}, std::size_t{10}, std::size_t{16}}) {
+    for (const std::size_t offset : {std::size_t{0}, std::size_t{7}, std::size_t{40}}) {
+      test_source source;
+      const bytes payload = payload_of(60);
+      decoder under_test = half_a_frame(source, 60, came);
+      test_source::handle storage = source.try_alloc(64);
+      std::copy_n(payload.begin() + static_cast<std::ptrdiff_t>(came), 24, storage.data() + offset);
+      ASSERT_TRUE(under_test.adopt(storage, offset, 24));
+      EXPECT_FALSE(storage);
+      EXPECT_EQ(source.held_bytes, 64U);  // the smaller one went back
+      receive(under_test, payload);
+      EXPECT_EQ(under_test.wrote(60), decode_status::frame_ready);
+      EXPECT_EQ(content(under_test.take()), payload) << came << " bytes, then at " << offset;
+    }
+  }
+}
+
+TEST(frame_decoder, adopts_nothing_that_it_cannot_hold_or_that_ends_the_frame) {
+  test_source source;
+  test_source::handle storage = source.try_alloc(30);  // of capacity 32
+  decoder before_its_header;
+  EXPECT_FALSE(before_its_header.adopt(storage, 0, 5));
+  decoder under_test = half_a_frame(source, 60, 10);
+  EXPECT_FALSE(under_test.adopt(storage, 0, 23));
+  decoder nearly = half_a_frame(source, 20, 10);
+  EXPECT_FALSE(nearly.adopt(storage, 0, 10));
+  EXPECT_FALSE(nearly.adopt(storage, 0, 11));
+  EXPECT_TRUE(storage);
+  EXPECT_EQ(storage.size(), 30U);
+  EXPECT_EQ(under_test.cursor().received(), 10U);
+  EXPECT_TRUE(nearly.adopt(storage, 0, 9));
+}
+
+TEST(frame_decoder, gives_a_part_up_and_is_between_frames) {
+  test_source source;
+  decoder under_test = half_a_frame(source, 100, 10);
+  const test_source::handle part = under_test.take_part();
+  const bytes payload = payload_of(100);
+  EXPECT_EQ(content(part), bytes(payload.begin(), payload.begin() + 10));
+  EXPECT_TRUE(under_test.between_frames());
+  EXPECT_FALSE(half_a_frame(source, 100, 0).take_part());
+  std::vector<bytes> frames;
+  feed(under_test, source, stream_of({payload_of(5)}), frames);
+  EXPECT_EQ(frames, std::vector<bytes>{payload_of(5)});
+}
+
 TEST(frame_encoder, writes_big_endian_headers) {
   const frame_header header = encode_frame_header(0x01020304);
   for (std::size_t i = 0; i < header.size(); ++i) {

@@ -60,6 +60,8 @@ struct uring_session {
   std::uint32_t slot;
   std::uint32_t frame_tick = 0;  // when the half frame began
   std::uint32_t send_tick = 0;   // when the peer last took something, or the queue began
+  std::uint32_t input_tick = 0;  // when something last came
+  bool asked = false;            // the receive was armed anew since then
   // Of the send under way: the kernel reads them when it is submitted.
   ::msghdr message;
   std::array<::iovec, 16> parts;

@@ -25,6 +25,8 @@ void uring_service::input(const place& peer, shared_buffer&& bytes) noexcept {
   if (active == nullptr) {
     return;
   }
+  active->input_tick = tick_;
+  active->asked = false;
   if (!active->parked.empty()) {
     park(peer, std::move(bytes));
     return;

@@ -65,10 +65,12 @@ void uring_loop::run() noexcept {
     }
     submit_all();
     wait();
+    const bool tick_began = update_clock();
+    service_.set_tick(tick());
     for (const std::uint32_t number : ready_) {
       reap(number);
     }
-    if (update_clock()) {
+    if (tick_began) {
       on_tick();
     }
     service_.deliver_mail();
@@ -378,7 +380,7 @@ void uring_loop::drop_empty_tables() noexcept {
 // --- time, and the end ---
 
 void uring_loop::on_tick() noexcept {
-  service_.on_tick(tick());
+  service_.on_tick();
   if (trim_is_due()) {
     service_.trim();
     drop_empty_tables();

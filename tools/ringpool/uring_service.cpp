@@ -19,10 +19,6 @@ constexpr std::uint32_t max_sessions = 1U << 22;
 constexpr unsigned completions_with_rooms = 32768;
 constexpr unsigned completions = 2048;
 
-bool over(std::uint32_t now, std::uint32_t since, std::uint32_t limit) noexcept {
-  return limit != 0 && now - since > limit;
-}
-
 }  // namespace
 
 uring_service::uring_service(const uring_settings& settings, multi_size_ring_pool& pool)
@@ -232,8 +228,10 @@ void uring_service::arm(const place& peer, bool expecting) noexcept {
 /// Receives where the frame that has begun goes on, without a buffer of the table. False: there is
 /// no room.
 bool uring_service::arm_direct(const place& peer) noexcept {
-  const std::span<std::byte> room = session_of(*peer.record)->decoder.writable();
-  ::io_uring_sqe* const receive = room.empty() ? nullptr : entry(peer, uring_operation::direct);
+  auto& decoder = session_of(*peer.record)->decoder;
+  const bool has_room = decoder.make_room(source_);
+  const std::span<std::byte> room = decoder.writable();
+  ::io_uring_sqe* const receive = has_room ? entry(peer, uring_operation::direct) : nullptr;
   if (receive == nullptr) {
     return false;
   }
@@ -497,103 +495,6 @@ void uring_service::adjust_target(uring_table& home) noexcept {
     home.target = wanted * 2;
   }
   home.receives.shrink(home.target);  // or what could not be taken back before
-}
-
-// --- deadlines, memory, the end ---
-
-close_reason uring_service::overdue(const uring_connection& record) noexcept {
-  const uring_session* active = session_of(record);
-  if (active == nullptr) {
-    return over(tick_, record.last_tick, settings_.limits.idle_ticks) ? close_reason::idle_timeout
-                                                                      : close_reason::none;
-  }
-  if (!active->queue.empty() && over(tick_, active->send_tick, settings_.limits.send_ticks)) {
-    return close_reason::send_timeout;
-  }
-  const bool waits_for_peer = !active->decoder.between_frames() && active->parked.empty() &&
-                              !record.waiting && !record.slowed && !record.ending;
-  return waits_for_peer && over(tick_, active->frame_tick, settings_.limits.frame_ticks)
-             ? close_reason::frame_timeout
-             : close_reason::none;
-}
-
-void uring_service::close_overdue(const place& peer) noexcept {
-  if (!peer.record->open) {
-    return;
-  }
-  if (peer.record->fate == close_reason::none || peer.record->ending) {
-    if (const close_reason reason = overdue(*peer.record); reason != close_reason::none) {
-      condemn(*peer.record, reason);
-    }
-  }
-  settle(peer);  // or what the kernel had no entry for
-}
-
-void uring_service::on_tick(std::uint32_t tick) noexcept {
-  tick_ = tick;
-  for (std::uint32_t i = 0; i < sessions_.end(); ++i) {
-    if (const uring_session* active = sessions_.find(i); active != nullptr) {
-      close_overdue(at(active->table, active->slot));
-    }
-  }
-  for (std::uint32_t number = 0; number < table_end(); ++number) {
-    uring_table* const home = table(number);
-    if (home == nullptr) {
-      continue;
-    }
-    if (settings_.limits.idle_ticks != 0) {
-      for (std::uint32_t left = (home->end + 3) / 4; left != 0; --left) {
-        home->idle_cursor = home->idle_cursor + 1 < home->end ? home->idle_cursor + 1 : 0;
-        close_overdue(at(number, home->idle_cursor));
-      }
-    }
-    adjust_target(*home);
-    settle_table(number);
-  }
-}
-
-void uring_service::trim() noexcept {
-  sessions_.trim();
-  chunks_.trim();
-  for (const auto& one : tables_) {
-    if (one != nullptr && one->end != 0 && one->open == 0 &&
-        one->waiting.count() + one->stuck.count() == 0) {
-      record_bytes_.set(record_bytes_.get() - one->end * sizeof(uring_connection));
-      one->end = 0;
-      one->records.discard();
-      if (one->seats != nullptr) {
-        one->seats->discard();
-      }
-    }
-  }
-}
-
-void uring_service::begin_drain() noexcept {
-  draining_ = true;
-  for_each_open([this](const place& peer) { settle(peer); });
-}
-
-void uring_service::end_drain() noexcept {
-  for_each_open([this](const place& peer) {
-    condemn(*peer.record, close_reason::drain_timeout);
-    settle(peer);
-  });
-}
-
-template <class Action>
-void uring_service::for_each_open(Action action) noexcept {
-  for (std::uint32_t number = 0; number < table_end(); ++number) {
-    const uring_table* const home = table(number);
-    for (std::uint32_t slot = 0; home != nullptr && slot < home->end; ++slot) {
-      if (const place peer = at(number, slot); peer.record->open) {
-        action(peer);
-      }
-    }
-  }
-}
-
-std::size_t uring_service::table_bytes() const noexcept {
-  return record_bytes_.get() + sessions_.committed_bytes() + chunks_.committed_bytes();
 }
 
 }  // namespace ringpool::tools

@@ -69,8 +69,10 @@ class uring_service {
   /// Frames that other loops' connections sent to rooms with members here.
   void deliver_mail() noexcept;
 
+  /// The tick that what happens from now on is stamped with.
+  void set_tick(std::uint32_t tick) noexcept { tick_ = tick; }
   /// Closes what is over its deadline; as frame_service's.
-  void on_tick(std::uint32_t tick) noexcept;
+  void on_tick() noexcept;
   /// Gives memory back that the last burst needed.
   void trim() noexcept;
   /// Closes every connection as soon as nothing of it is in flight.
@@ -125,6 +127,8 @@ class uring_service {
   void serve_waiting(std::uint32_t number) noexcept;
   void serve_stuck(std::uint32_t number) noexcept;
   [[nodiscard]] bool take_turn(const place& peer) noexcept;
+  void adjust_target(uring_table& home) noexcept;
+  void count_kernel_buffers() noexcept;
 
   // uring_frames.cpp
   void input(const place& peer, shared_buffer&& bytes) noexcept;
@@ -148,12 +152,12 @@ class uring_service {
   void deliver(const place& member, const room_frame& frame) noexcept;
   [[nodiscard]] shared_buffer copy_of(std::span<const std::byte> bytes) noexcept;
 
+  // uring_upkeep.cpp
   [[nodiscard]] close_reason overdue(const uring_connection& record) noexcept;
+  void ask_again(const place& peer, uring_session& active) noexcept;
   void close_overdue(const place& peer) noexcept;
   template <class Action>
   void for_each_open(Action action) noexcept;
-  void adjust_target(uring_table& home) noexcept;
-  void count_kernel_buffers() noexcept;
 
   uring_settings settings_;
   multi_size_ring_pool& pool_;

@@ -204,6 +204,17 @@ class basic_frame_decoder {
     return end <= received ? std::span<std::byte>{}
                            : std::span<std::byte>{buffer_.data() + received, end - received};
   }
+  /// Sees to it that writable() has room, in a larger buffer where the one held is full. False: the
+  /// source is exhausted, or no payload byte is to come next.
+  template <buffer_source Source>
+  [[nodiscard]] bool make_room(Source& source) noexcept {
+    if (!cursor_.header_complete() || cursor_.failed() || cursor_.complete()) {
+      return false;
+    }
+    const std::byte next{};
+    const std::size_t wanted = cursor_.wanted(capacity(), {&next, 1});
+    return wanted == 0 || grow(source, wanted);
+  }
   /// That many bytes were received there, at most as many as it has: need_bytes or frame_ready.
   decode_status wrote(std::size_t bytes) noexcept {
     cursor_.advance(std::min(bytes, writable().size()));

@@ -56,9 +56,11 @@ ringpool_add_fuzz_target(NAME frame_decoder TWIN "the decoder and plain arithmet
 ringpool_add_fuzz_target(NAME pool_operations TWIN "the pool and its model differ")
 ringpool_add_fuzz_target(NAME parsers TEXTS LIBRARIES ringpool_fuzz_texts)
 ringpool_add_fuzz_target(NAME command_line TEXTS LIBRARIES ringpool_fuzz_command)
+ringpool_add_fuzz_target(NAME buffer_chain TWIN "the chain and vectors differ")
 
 add_custom_target(ringpool_fuzz_quick)  # all but the command line, which takes long to build
 add_dependencies(ringpool_fuzz_quick
   ringpool_fuzz_frame_decoder ringpool_fuzz_twin_frame_decoder
   ringpool_fuzz_pool_operations ringpool_fuzz_twin_pool_operations
+  ringpool_fuzz_buffer_chain ringpool_fuzz_twin_buffer_chain
   ringpool_fuzz_parsers)

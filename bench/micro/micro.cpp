@@ -2,16 +2,22 @@
 //
 // ringpool alone, on Google Benchmark: how a pair depends on what a user sets. There is nobody to
 // be compared with here, so there is nothing to interleave; but std::shared_ptr stands beside a
-// shared handle, the same loop over both, and std::pmr's resources beside pmr::pool_resource.
+// shared handle, a vector beside a chain, the decoder that copies beside the one that does not, and
+// std::pmr's resources beside pmr::pool_resource, the same loop over both.
 
 #include <benchmark/benchmark.h>
 
+#include <sys/uio.h>
+
 #include <array>
+#include <cstring>
 #include <latch>
 #include <list>
 #include <memory>
 #include <memory_resource>
 #include <ringpool/adapters/pmr.hpp>
+#include <ringpool/codec/chain_frame.hpp>
+#include <ringpool/codec/frame.hpp>
 #include <ringpool/ringpool.hpp>
 #include <thread>
 #include <utility>
@@ -197,6 +203,94 @@ BENCHMARK_TEMPLATE(list_on, std::pmr::synchronized_pool_resource)
     ->Arg(64)
     ->Arg(1000);
 BENCHMARK(list_on_new)->ArgName("held")->Arg(1)->Arg(64)->Arg(1000);
+constexpr std::size_t slices = 64;
+
+/// A slice of each of 64 buffers, in a row, as iovecs; then all are dropped.
+template <class Row, class Append, class View>
+void slices_and_view(benchmark::State& state, Append append, View view) {
+  ring_buffer_pool pool(4096, 256);
+  std::vector<ringpool::shared_buffer> received;
+  for (std::size_t i = 0; i < slices; ++i) {
+    received.emplace_back(pool.alloc(4096));
+  }
+  std::array<::iovec, slices> vectors;
+  for (auto _ : state) {
+    Row row{};
+    for (const ringpool::shared_buffer& one : received) {
+      append(row, one.slice(100, 1000));
+    }
+    view(row, vectors);
+    benchmark::DoNotOptimize(vectors);
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(slices));
+}
+void slices_in_a_chain(benchmark::State& state) {
+  using ringpool::buffer_chain;
+  slices_and_view<buffer_chain>(
+      state,
+      [](buffer_chain& row, ringpool::shared_buffer&& one) {
+        static_cast<void>(row.append(std::move(one)));
+      },
+      [](const buffer_chain& row, std::span<::iovec> out) {
+        benchmark::DoNotOptimize(row.iovecs(out));
+      });
+}
+void slices_in_a_vector(benchmark::State& state) {
+  using row_type = std::vector<ringpool::shared_buffer>;
+  slices_and_view<row_type>(
+      state, [](row_type& row, ringpool::shared_buffer&& one) { row.push_back(std::move(one)); },
+      [](const row_type& row, std::span<::iovec> out) {
+        for (std::size_t i = 0; i < row.size(); ++i) {
+          out[i] = {const_cast<std::byte*>(row[i].data()), row[i].size()};
+        }
+      });
+}
+
+constexpr std::size_t frame_bytes = 65536;
+constexpr std::size_t received_bytes = 4096;
+constexpr std::size_t receives =
+    (frame_bytes + ringpool::frame_header_bytes - 1) / received_bytes + 1;
+constexpr std::size_t last_bytes =
+    frame_bytes + ringpool::frame_header_bytes - (receives - 1) * received_bytes;
+
+void put_header(std::byte* to) {
+  const ringpool::frame_header header = ringpool::encode_frame_header(frame_bytes);
+  std::memcpy(to, header.data(), header.size());
+}
+
+/// A frame of 64 KiB that comes in 17 receives, each into a buffer of its own.
+void frame_as_a_chain(benchmark::State& state) {
+  ringpool::multi_size_ring_pool pool({{1024, 256}, {received_bytes, 256}});
+  ringpool::chain_frame_decoder decoder(frame_bytes, pool);
+  for (auto _ : state) {
+    for (std::size_t i = 0; i < receives; ++i) {
+      ringpool::buffer memory = pool.alloc(i + 1 < receives ? received_bytes : last_bytes);
+      put_header(memory.data());
+      ringpool::shared_buffer input(std::move(memory));
+      benchmark::DoNotOptimize(decoder.decode(input));
+    }
+    const ringpool::buffer_chain frame = decoder.take();
+    bench::escape(frame);
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(frame_bytes));
+}
+/// The same, each into one and the same buffer, and copied from there.
+void frame_by_copying(benchmark::State& state) {
+  ringpool::multi_size_ring_pool pool({{received_bytes, 256}, {16384, 64}, {frame_bytes, 16}});
+  ringpool::basic_frame_decoder<ringpool::buffer> decoder(frame_bytes);
+  std::array<std::byte, received_bytes> memory{};
+  for (auto _ : state) {
+    for (std::size_t i = 0; i < receives; ++i) {
+      put_header(memory.data());
+      const std::size_t size = i + 1 < receives ? received_bytes : last_bytes;
+      benchmark::DoNotOptimize(decoder.decode(pool, std::span(memory).first(size)));
+    }
+    const ringpool::buffer frame = decoder.take();
+    bench::escape(frame);
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(frame_bytes));
+}
 
 BENCHMARK(by_buffer_size)->Arg(64)->Arg(512)->Arg(1500)->Arg(4096)->Arg(65536);
 BENCHMARK(by_cache_limit)->Arg(0)->Arg(8)->Arg(32)->Arg(128);
@@ -208,6 +302,10 @@ BENCHMARK(copy_and_drop_shared_buffer)->Threads(1)->Threads(2)->UseRealTime();
 BENCHMARK(copy_and_drop_shared_ptr)->Threads(1)->Threads(2)->UseRealTime();
 BENCHMARK(life_of_shared_buffer)->ArgName("copies")->Arg(0)->Arg(1);
 BENCHMARK(life_of_shared_ptr)->ArgName("copies")->Arg(0)->Arg(1);
+BENCHMARK(slices_in_a_chain);
+BENCHMARK(slices_in_a_vector);
+BENCHMARK(frame_as_a_chain);
+BENCHMARK(frame_by_copying);
 
 const bool added = (bench::micro() = [](int argc, char** argv) {
                      bench::pin_this_thread(bench::first_processors().front());

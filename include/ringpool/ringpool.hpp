@@ -5,6 +5,8 @@
 
 #include "ringpool/arena.hpp"
 #include "ringpool/buffer.hpp"
+#include "ringpool/buffer_chain.hpp"
+#include "ringpool/chain_cursor.hpp"
 #include "ringpool/config.hpp"
 #include "ringpool/error.hpp"
 #include "ringpool/index_cache.hpp"

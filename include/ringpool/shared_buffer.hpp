@@ -127,6 +127,63 @@ class basic_shared_buffer {
     return whole;
   }
 
+  // The part that this handle shows, within the buffer as it was when it was shared. Neither
+  // counts.
+
+  /// Bytes of the buffer behind those shown, as offset() is those before.
+  [[nodiscard]] std::size_t tailroom() const noexcept { return whole_size_ - offset_ - size_; }
+  /// Bytes that the pool cannot give to others while this handle lives; at least what it shows.
+  [[nodiscard]] std::size_t capacity() const noexcept {
+    return data_ == nullptr ? 0 : home_->capacity_of(slot_, start());
+  }
+  /// The pool; nullptr for an empty handle.
+  [[nodiscard]] Home* home() const noexcept { return home_; }
+  /// Where the bytes shown may be written: this is the only handle. nullptr otherwise, and for an
+  /// empty one.
+  [[nodiscard]] std::byte* try_write() noexcept { return is_only() ? data_ : nullptr; }
+  /// Shows `bytes` more in front, which may be written there, their first is returned. nullptr, and
+  /// nothing happens, beyond offset() or where there are other handles.
+  [[nodiscard]] std::byte* try_grow_front(std::size_t bytes) noexcept {
+    if (bytes > offset_ || !is_only()) {
+      return nullptr;
+    }
+    move_start(-static_cast<std::ptrdiff_t>(bytes));
+    return data_;
+  }
+  /// Likewise behind, within tailroom().
+  [[nodiscard]] std::byte* try_grow_back(std::size_t bytes) noexcept {
+    if (bytes > tailroom() || !is_only()) {
+      return nullptr;
+    }
+    std::byte* const first = data_ + size_;
+    size_ += static_cast<std::uint32_t>(bytes);
+    return first;
+  }
+  /// Shows `bytes` fewer in front, or behind. Beyond size(): misuse_kind::invalid_slice, no effect.
+  void remove_prefix(std::size_t bytes) noexcept {
+    if (can_remove(bytes)) [[likely]] {
+      move_start(static_cast<std::ptrdiff_t>(bytes));
+    }
+  }
+  void remove_suffix(std::size_t bytes) noexcept {
+    if (can_remove(bytes)) [[likely]] {
+      size_ -= static_cast<std::uint32_t>(bytes);
+    }
+  }
+  [[nodiscard]] bool shares_buffer_with(const basic_shared_buffer& other) const noexcept {
+    return data_ != nullptr && start() == other.start();
+  }
+  /// Shows what `next` shows as well, and drops that, where it follows in the same buffer.
+  [[nodiscard]] bool try_join(basic_shared_buffer& next) noexcept {
+    if (data_ == nullptr || data_ + size_ != next.data_ || offset_ + size_ != next.offset_ ||
+        home_ != next.home_ || slot_ != next.slot_ || this == &next) {
+      return false;
+    }
+    size_ += next.size_;
+    next.reset();
+    return true;
+  }
+
   /// Drops this handle now.
   void reset() noexcept { basic_shared_buffer(std::move(*this)); }
 
@@ -144,6 +201,22 @@ class basic_shared_buffer {
   [[nodiscard]] std::byte* start() const noexcept { return data_ - offset_; }
   [[nodiscard]] auto* references_of_mine() const noexcept {
     return data_ == nullptr ? nullptr : home_->references_of(slot_, start());
+  }
+
+  [[nodiscard]] bool is_only() const noexcept {
+    const auto* const references = references_of_mine();
+    return references == nullptr ? data_ != nullptr : references->is_only();
+  }
+  [[nodiscard]] bool can_remove(std::size_t bytes) noexcept {
+    if (bytes > size_ && data_ != nullptr) [[unlikely]] {
+      home_->reject_slice(data_);
+    }
+    return bytes <= size_ && data_ != nullptr;
+  }
+  void move_start(std::ptrdiff_t bytes) noexcept {
+    data_ += bytes;
+    offset_ += static_cast<std::uint32_t>(bytes);
+    size_ -= static_cast<std::uint32_t>(bytes);
   }
 
   /// *this is empty; it becomes a counted handle on a part of what `other` shows.

@@ -20,6 +20,7 @@
 #include "../support/child_process.hpp"
 #include "../support/misuse_recorder.hpp"
 #include "../support/sanitizers.hpp"
+#include "ringpool/buffer_chain.hpp"
 #include "ringpool/multi_size_ring_pool.hpp"
 #include "ringpool/ring_buffer_pool.hpp"
 
@@ -211,6 +212,29 @@ TEST(no_heap, in_every_class_of_a_set) {
       }),
       0U);
   EXPECT_EQ(pool.stats().total().elastic_alloc_count, 10U * 3 * 8);
+  test::expect_whole(pool);
+}
+
+TEST(no_heap, on_chains_of_any_length) {
+  multi_size_ring_pool pool({{64, 256}, {1024, 64}}, {.upstream = nullptr});
+  static std::byte text[3000];
+  EXPECT_EQ(heap_calls_during([&] {
+              for (int round = 0; round < 10; ++round) {
+                buffer_chain chain(pool);
+                for (int i = 0; i < 200; ++i) {
+                  (void)chain.append(pool.alloc(10));
+                }
+                (void)chain.append_bytes(pool, text);
+                (void)chain.prepend_bytes(pool, text);
+                buffer_chain rest = chain.split(chain.size() / 2);
+                (void)rest.append(chain.share());
+                (void)chain.append(alloc_chain(pool, 5000, 20));
+                (void)chain.compact(pool, 64);
+                (void)chain.append(std::move(rest));
+                chain.trim_front(1000);
+              }
+            }),
+            0U);
   test::expect_whole(pool);
 }
 

@@ -131,6 +131,83 @@ TEST_F(shared_handle_under_test, moving_does_not_count) {
   EXPECT_EQ(home.returns.size(), 1U);
 }
 
+TEST_F(shared_handle_under_test, shows_more_of_its_buffer_only_to_its_only_owner) {
+  shared all = make(100);
+  shared part = all.slice(40, 20);
+  EXPECT_EQ(part.offset(), 40U);
+  EXPECT_EQ(part.tailroom(), 40U);
+  EXPECT_EQ(part.home(), &home);
+  EXPECT_EQ(part.try_write(), nullptr);
+  EXPECT_EQ(part.try_grow_front(1), nullptr);
+  EXPECT_EQ(part.try_grow_back(1), nullptr);
+  all.reset();
+  EXPECT_EQ(part.try_write(), bytes + 40);
+  EXPECT_EQ(part.try_grow_front(41), nullptr);
+  EXPECT_EQ(part.try_grow_back(41), nullptr);
+  EXPECT_EQ(part.try_grow_front(40), bytes);
+  EXPECT_EQ(part.size(), 60U);
+  EXPECT_EQ(part.offset(), 0U);
+  EXPECT_EQ(part.try_grow_back(40), bytes + 60);
+  EXPECT_EQ(part.size(), 100U);
+  EXPECT_EQ(part.tailroom(), 0U);
+  shared none;
+  EXPECT_EQ(none.try_write(), nullptr);
+  EXPECT_EQ(none.try_grow_front(0), nullptr);
+  EXPECT_EQ(none.tailroom(), 0U);
+  EXPECT_EQ(none.home(), nullptr);
+  EXPECT_TRUE(home.rejected_slices.empty());
+}
+
+TEST_F(shared_handle_under_test, shows_less_without_counting) {
+  shared one = make(100);
+  one.remove_prefix(10);
+  one.remove_suffix(20);
+  EXPECT_EQ(one.data(), bytes + 10);
+  EXPECT_EQ(one.size(), 70U);
+  EXPECT_EQ(one.use_count(), 1U);
+  one.remove_prefix(71);
+  one.remove_suffix(71);
+  EXPECT_EQ(home.rejected_slices.size(), 2U);
+  EXPECT_EQ(one.size(), 70U);
+  one.remove_prefix(70);
+  EXPECT_EQ(one.size(), 0U);
+  one.reset();
+  one.remove_prefix(0);
+  one.remove_suffix(1);
+  ASSERT_EQ(home.returns.size(), 1U);
+  EXPECT_EQ(home.returns[0].data, bytes);
+  EXPECT_EQ(home.returns[0].bytes, 100U);
+}
+
+TEST_F(shared_handle_under_test, joins_what_follows_and_nothing_else) {
+  const shared all = make(100);
+  shared first = all.slice(0, 10);
+  shared second = all.slice(10, 5);
+  shared gap = all.slice(16, 5);
+  EXPECT_TRUE(first.shares_buffer_with(gap));
+  EXPECT_FALSE(first.try_join(first));
+  EXPECT_FALSE(second.try_join(first));
+  EXPECT_FALSE(first.try_join(gap));
+  EXPECT_TRUE(first.try_join(second));
+  EXPECT_FALSE(second);
+  EXPECT_EQ(first.size(), 15U);
+  EXPECT_EQ(all.use_count(), 3U);
+  EXPECT_FALSE(first.try_join(second));
+  EXPECT_FALSE(second.try_join(first));
+  EXPECT_FALSE(second.shares_buffer_with(second)) << "an empty handle has no buffer";
+  shared neighbour = owned(home, bytes + 15, 5, slot_index{4});
+  EXPECT_FALSE(first.try_join(neighbour)) << "another buffer, which happens to be next to it";
+  EXPECT_FALSE(first.shares_buffer_with(neighbour));
+}
+
+TEST(shared_handle, pins_all_of_its_buffer) {
+  ring_buffer_pool pool(256, 4);
+  const shared_buffer part = shared_buffer(pool.alloc(100)).slice(10, 10);
+  EXPECT_EQ(part.capacity(), 256U);
+  EXPECT_EQ(shared_buffer(pool.alloc(1000)).capacity(), 1000U) << "from upstream";
+  EXPECT_EQ(shared_buffer().capacity(), 0U);
+}
+
 TEST_F(shared_handle_under_test, assignment_drops_what_was_held_before) {
   counting_home other;
   std::byte other_bytes[8] = {};

@@ -103,8 +103,8 @@ class buffer_chain {
 
   /// O(1).
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  /// O(1). A piece that follows the one before it in the same buffer is joined to it by append and
-  /// prepend, where chains are joined not.
+  /// O(1). A single piece that append or prepend finds next to its neighbour in the same buffer is
+  /// joined to that; the pieces of whole chains are not.
   [[nodiscard]] std::size_t piece_count() const noexcept { return piece_count_; }
   /// True if there is a piece.
   [[nodiscard]] explicit operator bool() const noexcept { return piece_count_ != 0; }

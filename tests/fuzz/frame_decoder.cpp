@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Any bytes, cut in any way, under any pattern of refusals: the decoder gives the frames that plain
-// arithmetic gives. The first byte says how many of the next are cuts and refusals.
+// Any bytes, cut in any way, under any pattern of refusals, decoded or received in place: the
+// decoder gives the frames that plain arithmetic gives. The first byte says how many of the next
+// are cuts, refusals and ways.
 
 #include <cstdio>
 #include <cstdlib>
@@ -24,9 +25,11 @@ stream_case read_case(const std::uint8_t* data, std::size_t size) {
   for (std::size_t i = 1; i <= plan; ++i) {
     made.pieces.push_back(1 + data[i] / 2);
     made.refusals.push_back(data[i] % 2 != 0);
+    made.ways.push_back(static_cast<std::uint8_t>(data[i] / 2 % 3));
   }
   made.pieces.push_back(64);
   made.refusals.push_back(false);  // it relents in the end
+  made.ways.push_back(0);
   const auto bytes = std::as_bytes(std::span(data, size)).subspan(std::min(plan + 1, size));
   made.stream.assign(bytes.begin(), bytes.end());
   return made;

@@ -39,9 +39,10 @@ rc::Gen<stream_case> any_stream() {
       rc::gen::tuple(rc::gen::container<std::vector<bytes>>(any_frame()),
                      rc::gen::inRange(0, 30),  // bytes cut off at the end
                      rc::gen::nonEmpty<std::vector<std::size_t>>(),
-                     rc::gen::arbitrary<std::vector<bool>>()),
-      [](const std::tuple<std::vector<bytes>, int, std::vector<std::size_t>, std::vector<bool>>&
-             parts) {
+                     rc::gen::arbitrary<std::vector<bool>>(),
+                     rc::gen::arbitrary<std::vector<std::uint8_t>>()),
+      [](const std::tuple<std::vector<bytes>, int, std::vector<std::size_t>, std::vector<bool>,
+                          std::vector<std::uint8_t>>& parts) {
         stream_case result;
         for (const bytes& frame : std::get<0>(parts)) {
           result.stream.insert(result.stream.end(), frame.begin(), frame.end());
@@ -53,6 +54,7 @@ rc::Gen<stream_case> any_stream() {
         }
         result.refusals = std::get<3>(parts);
         result.refusals.push_back(false);  // it relents in the end
+        result.ways = std::get<4>(parts);
         return result;
       });
 }
@@ -86,6 +88,14 @@ TEST(frame_decoder_twins, the_check_catches_a_byte_lost_at_a_refusal) {
 
 TEST(frame_decoder_twins, the_check_catches_a_byte_skipped_at_a_cut) {
   EXPECT_FALSE(agrees_everywhere(decode_in_pieces<skips_at_cuts>));
+}
+
+TEST(frame_decoder_twins, the_check_catches_a_byte_received_and_not_told) {
+  EXPECT_FALSE(agrees_everywhere(decode_in_pieces<says_too_little>));
+}
+
+TEST(frame_decoder_twins, the_check_catches_bytes_taken_from_beside) {
+  EXPECT_FALSE(agrees_everywhere(decode_in_pieces<points_beside>));
 }
 
 TEST(frame_decoder_twins, the_check_catches_a_length_that_is_off_by_one) {

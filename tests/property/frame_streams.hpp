@@ -2,8 +2,9 @@
 #pragma once
 
 // A stream of frames, cut into pieces of any size and fed to a decoder whose source refuses now and
-// then; and what a decoder of plain arithmetic makes of the whole stream. Decoders and callers with
-// a seeded bug stand beside.
+// then, or received where the decoder has room, or in buffers that it goes on in; and what a
+// decoder of plain arithmetic makes of the whole stream. Decoders and callers with a seeded bug
+// stand beside.
 
 #include <algorithm>
 #include <cstddef>
@@ -36,8 +37,9 @@ struct outcome {
 
 struct stream_case {
   bytes stream;
-  std::vector<std::size_t> pieces;  // sizes, used round and round
-  std::vector<bool> refusals;       // of the source, used round and round
+  std::vector<std::size_t> pieces;   // sizes, used round and round
+  std::vector<bool> refusals;        // of the source, used round and round
+  std::vector<std::uint8_t> ways{};  // in which bytes are given, used round and round: see give()
 };
 
 inline std::ostream& operator<<(std::ostream& out, const stream_case& shown) {
@@ -52,6 +54,10 @@ inline std::ostream& operator<<(std::ostream& out, const stream_case& shown) {
   out << "; refusals:";
   for (const bool refused : shown.refusals) {
     out << ' ' << refused;
+  }
+  out << "; ways:";
+  for (const std::uint8_t way : shown.ways) {
+    out << ' ' << way % 3;
   }
   return out;
 }
@@ -112,6 +118,8 @@ class moody_source {
 struct careful {
   static std::size_t first_byte(std::size_t) { return 0; }
   static std::size_t fed_again(std::size_t left) { return left; }
+  static std::size_t wrote(std::size_t received) { return received; }
+  static std::size_t adopted_at(std::size_t offset) { return offset; }
 };
 /// Forgets a byte of the input at each refusal.
 struct loses_a_byte_at_refusal : careful {
@@ -120,6 +128,15 @@ struct loses_a_byte_at_refusal : careful {
 /// Skips the first byte of every input but the first.
 struct skips_at_cuts : careful {
   static std::size_t first_byte(std::size_t at) { return at == 0 ? 0 : 1; }
+};
+
+/// Says that a byte less was received than there was.
+struct says_too_little : careful {
+  static std::size_t wrote(std::size_t received) { return received - (received > 1 ? 1 : 0); }
+};
+/// Names a place beside the bytes that the decoder is to go on with.
+struct points_beside : careful {
+  static std::size_t adopted_at(std::size_t offset) { return offset + 1; }
 };
 
 /// A decoder with a seeded bug: a frame that is not whole in one input ends one byte early.
@@ -157,6 +174,35 @@ class off_by_one_decoder {
   buffer buffer_;
 };
 
+/// Gives `piece` to the decoder in one of three ways: to be decoded; received where it has room; or
+/// as bytes of a buffer that it goes on in. Where one cannot be, by the first.
+template <class Caller, class Decoder>
+decode_result give(Decoder& decoder, moody_source& source, std::span<const std::byte> piece,
+                   unsigned way) {
+  if constexpr (requires { decoder.writable(); }) {
+    if (way == 1 && !piece.empty() && decoder.make_room(source)) {
+      const std::span<std::byte> room = decoder.writable();
+      const std::size_t received = std::min(room.size(), piece.size());
+      std::copy_n(piece.begin(), received, room.begin());
+      return {decoder.wrote(Caller::wrote(received)), received};
+    }
+    const frame_cursor& cursor = decoder.cursor();
+    if (way == 2 && cursor.header_complete() && !cursor.failed() && !cursor.complete()) {
+      const std::size_t missing = static_cast<std::size_t>(cursor.length()) - cursor.received();
+      const std::size_t size = std::min(missing - 1, piece.size());
+      const std::size_t offset = piece.size() % 9;
+      buffer storage = source.try_alloc(cursor.received() + size + offset + 1);
+      if (storage && size != 0) {
+        std::copy_n(piece.begin(), size, storage.data() + offset);
+        if (decoder.adopt(storage, Caller::adopted_at(offset), size)) {
+          return {decode_status::need_bytes, size};
+        }
+      }
+    }
+  }
+  return decoder.decode(source, piece);
+}
+
 template <class Caller, class Decoder = basic_frame_decoder<buffer>>
 outcome decode_in_pieces(const stream_case& given) {
   moody_source source(given.refusals);
@@ -164,6 +210,7 @@ outcome decode_in_pieces(const stream_case& given) {
   {
     Decoder decoder(max_frame);
     std::size_t piece_number = 0;
+    std::size_t way_number = 0;
     for (std::size_t at = 0; at < given.stream.size() && !result.failed;) {
       const std::size_t wish = given.pieces[piece_number++ % given.pieces.size()];
       const std::size_t size = std::min(wish, given.stream.size() - at);
@@ -171,7 +218,9 @@ outcome decode_in_pieces(const stream_case& given) {
       piece = piece.subspan(Caller::first_byte(at));
       at += size;
       for (int tries = 0; tries < 10000; ++tries) {
-        const auto [status, consumed] = decoder.decode(source, piece);
+        const unsigned way =
+            given.ways.empty() ? 0 : given.ways[way_number++ % given.ways.size()] % 3;
+        const auto [status, consumed] = give<Caller>(decoder, source, piece, way);
         piece = piece.subspan(consumed);
         if (status == decode_status::frame_ready) {
           const buffer frame = decoder.take();
@@ -182,7 +231,7 @@ outcome decode_in_pieces(const stream_case& given) {
             break;
           }
           piece = piece.last(Caller::fed_again(piece.size()));
-        } else {
+        } else if (status != decode_status::need_bytes || way == 0 || piece.empty()) {
           result.failed = status == decode_status::failed;
           break;
         }

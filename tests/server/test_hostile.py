@@ -216,6 +216,8 @@ class Secrets(unittest.TestCase):
                   "of secrets that were left half-way: nothing foreign")
 
     @unittest.skipIf(SANITIZED, "memcheck and sanitizers do not go together")
+    @unittest.skipIf(frame_client.BACKEND == "uring",
+                     "memcheck lets no thread run beside io_uring_enter, and does not see what it writes")
     def test_memcheck_sees_no_uninitialised_byte_sent(self):
         if subprocess.run(["valgrind", "--version"], capture_output=True, check=False).returncode:
             self.skipTest("valgrind is missing")

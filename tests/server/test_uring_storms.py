@@ -238,8 +238,9 @@ class Cancelling(Storm):
 
     def test_deadlines_and_data_at_the_same_time_leave_nothing_behind(self):
         for idle in ("receive", "poll"):
-            with UringServer("--loops", "2", "--idle-timeout", "0.05", "--frame-timeout", "0.05", "--send-timeout", "0.05",
-                        "--send-queue-bytes", "8192", "--idle-mode", idle) as server:
+            with UringServer("--loops", "2", "--idle-timeout", "0.05", "--frame-timeout", "0.05",
+                             "--send-timeout", "0.05", "--send-queue-bytes", "8192",
+                             "--idle-mode", idle) as server:
                 before = descriptors(server), server.private_dirty_bytes()
                 for _ in range(10):  # until each deadline was met
                     self.storm(server)

@@ -238,8 +238,9 @@ class Cancelling(Storm):
 
     def test_deadlines_and_data_at_the_same_time_leave_nothing_behind(self):
         for idle in ("receive", "poll"):
-            with UringServer("--loops", "2", "--idle-timeout", "0.05", "--frame-timeout", "0.05", "--send-timeout", "0.05",
-                        "--send-queue-bytes", "8192", "--idle-mode", idle) as server:
+            with UringServer("--loops", "2", "--idle-timeout", "0.05", "--frame-timeout", "0.05",
+                             "--send-timeout", "0.05", "--send-queue-bytes", "8192",
+                             "--idle-mode", idle) as server:
                 before = descriptors(server), server.private_dirty_bytes()
                 for _ in range(10):  # until each deadline was met
                     self.storm(server)
@@ -248,7 +249,7 @@ class Cancelling(Storm):
                     self.assertEqual(descriptors(server), before[0])
                     self.assertLess(server.private_dirty_bytes(), before[1] + BOUND)
                     closed = stats["connections"]["closed_by"]
-                    if all(closed[reason] for reason in ("idle_timeout", "frame_timeout", "send_timeout")):
+                    if all(closed[f"{what}_timeout"] for what in ("idle", "frame", "send")):
                         break
                 else:
                     self.fail(json.dumps(closed))

@@ -249,7 +249,7 @@ class Cancelling(Storm):
                     self.assertEqual(descriptors(server), before[0])
                     self.assertLess(server.private_dirty_bytes(), before[1] + BOUND)
                     closed = stats["connections"]["closed_by"]
-                    if all(closed[reason] for reason in ("idle_timeout", "frame_timeout", "send_timeout")):
+                    if all(closed[f"{what}_timeout"] for what in ("idle", "frame", "send")):
                         break
                 else:
                     self.fail(json.dumps(closed))

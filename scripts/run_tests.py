@@ -207,9 +207,10 @@ STEPS = (
     # Seeded bugs are found in the plain build, so their twins stay out of the builds below, and so
     # do the runs of the same bodies with membarrier refused.
     Step("asan-build", "AddressSanitizer, UndefinedBehaviorSanitizer; clang 14, -Werror",
-         build("asan", "ringpool_unit_tests", "ringpool_stress_tests", "ringpool_misuse_tests")),
-    Step("asan-test", "unit, stress and misuse tests under them",
-         programs("asan", NOT_UNDER_SANITIZERS, "unit", "misuse", "stress")),
+         build("asan", "ringpool_unit_tests", "ringpool_uring_tests", "ringpool_stress_tests",
+               "ringpool_misuse_tests")),
+    Step("asan-test", "unit, io_uring, stress and misuse tests under them",
+         programs("asan", NOT_UNDER_SANITIZERS, "unit", "uring", "misuse", "stress")),
     Step("tsan-build", "ThreadSanitizer; clang 14, -Werror", build("tsan", "ringpool_stress_tests")),
     Step("tsan-test", "stress tests under it", programs("tsan", NOT_UNDER_SANITIZERS, "stress")),
     Step("fuzz", "fuzz targets on their corpora and 2 s more, and those with a seeded bug",

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 namespace ringpool::tools {
 namespace {
@@ -62,16 +63,20 @@ void uring_loop::run() noexcept {
     if (draining() && drain_is_over() && !cut_off_) {
       cut_off_ = clock::now();
       service_.end_drain();
+      anywhere_ = true;
     }
-    submit_all();
+    submit_prepared();
     wait();
     const bool tick_began = update_clock();
     service_.set_tick(tick());
     for (const std::uint32_t number : ready_) {
       reap(number);
     }
+    anywhere_ = anywhere_ || service_.has_waiting();
+    service_.settle_waiting();
     if (tick_began) {
       on_tick();
+      anywhere_ = true;
     }
     service_.deliver_mail();
     count_heap();
@@ -118,15 +123,25 @@ int uring_loop::wait_limit_ms() const noexcept {
   return must_tick ? static_cast<int>(settings().tick.count()) : -1;
 }
 
-void uring_loop::submit_all() noexcept {
+/// What reap() did not submit: of a tick, of connections that waited, of rooms, and of the table
+/// that accepts. With one table wait() does.
+void uring_loop::submit_prepared() noexcept {
   if (table_count_ == 1) {
-    return;  // wait() does
+    return;
   }
-  for (std::uint32_t number = 0; number < service_.table_end(); ++number) {
-    if (uring_table* const one = service_.table(number);
-        one != nullptr && one->ring.prepared() != 0) {
-      one->ring.submit();
+  if (std::exchange(anywhere_, service_.has_rooms()) || service_.has_waiting()) {
+    for (std::uint32_t number = 0; number < service_.table_end(); ++number) {
+      submit_table(number);
     }
+  }
+  submit_table(0);
+  submit_table(accept_table_);
+}
+
+void uring_loop::submit_table(std::uint32_t number) noexcept {
+  if (uring_table* const one = service_.table(number);
+      one != nullptr && one->ring.prepared() != 0) {
+    one->ring.submit();
   }
 }
 
@@ -393,6 +408,7 @@ void uring_loop::begin_drain() noexcept {
     listener_.shut();  // other loops may accept with it still
   }
   service_.begin_drain();
+  anywhere_ = true;
 }
 
 }  // namespace ringpool::tools

@@ -52,7 +52,8 @@ class uring_loop final : public server_loop {
   void reap(std::uint32_t number) noexcept;
   [[nodiscard]] unsigned take_completions(std::uint32_t number, unsigned left) noexcept;
   void dispatch(std::uint32_t number, const ::io_uring_cqe& completion) noexcept;
-  void submit_all() noexcept;
+  void submit_prepared() noexcept;
+  void submit_table(std::uint32_t number) noexcept;
   void on_tick() noexcept;
   [[nodiscard]] int wait_limit_ms() const noexcept;
   void watch_mailbox() noexcept;
@@ -81,6 +82,7 @@ class uring_loop final : public server_loop {
   bool multishot_ = false;  // of those under way: one that goes on by itself
   bool stopping_ = false;   // they have been told to end
   bool my_turn_ = false;
+  bool anywhere_ = false;                     // entries may have been prepared in any table
   std::optional<clock::time_point> cut_off_;  // when the drain was over
 };
 

@@ -63,9 +63,9 @@ std::uint32_t uring_service::add_table() {
 
 void uring_service::remove_table(std::uint32_t number) noexcept {
   record_bytes_.set(record_bytes_.get() - tables_[number]->end * sizeof(uring_connection));
+  kernel_buffers_.set(kernel_buffers_.get() - tables_[number]->counted_buffers);
   tables_[number].reset();
   ring_count_.set(ring_count_.get() - 1);
-  count_kernel_buffers();
 }
 
 auto uring_service::at(std::uint32_t number, std::uint32_t slot) noexcept -> place {
@@ -421,7 +421,7 @@ void uring_service::settle_table(std::uint32_t number) noexcept {
   home.receives.refill(std::min(home.target, allowance(home)));
   serve_stuck(number);
   serve_waiting(number);
-  count_kernel_buffers();
+  count_kernel_buffers(home);
 }
 
 /// What the kernel may own for this table: something always, and for all tables of the loop not so
@@ -476,15 +476,19 @@ void uring_service::serve_stuck(std::uint32_t number) noexcept {
   }
 }
 
-void uring_service::count_kernel_buffers() noexcept {
-  std::uint64_t sum = 0;
-  for (const auto& one : tables_) {
-    if (one != nullptr) {
-      one->counted_buffers = one->receives.kernel_owned();
-      sum += one->counted_buffers;
+/// One table's part of the sum: a frame is served without a look at all of them.
+void uring_service::count_kernel_buffers(uring_table& home) noexcept {
+  const unsigned before = std::exchange(home.counted_buffers, home.receives.kernel_owned());
+  kernel_buffers_.set(kernel_buffers_.get() - before + home.counted_buffers);
+}
+
+void uring_service::settle_waiting() noexcept {
+  for (std::uint32_t number = 0; waiting_count_ != 0 && number < table_end(); ++number) {
+    if (const uring_table* const one = table(number);
+        one != nullptr && one->waiting.count() + one->stuck.count() != 0) {
+      settle_table(number);
     }
   }
-  kernel_buffers_.set(sum);
 }
 
 /// Once a tick: a table that used a small part of its buffers gives the rest back.

@@ -66,6 +66,8 @@ class uring_service {
                 const ::io_uring_cqe& completion) noexcept;
   /// After a batch of completions: gives the kernel buffers, and those that wait a turn.
   void settle_table(std::uint32_t number) noexcept;
+  /// The same for every table in which somebody waits: buffers come back on other tables and loops.
+  void settle_waiting() noexcept;
   /// Frames that other loops' connections sent to rooms with members here.
   void deliver_mail() noexcept;
 
@@ -80,6 +82,7 @@ class uring_service {
   /// Closes the rest, as soon as the kernel has let go of its buffers.
   void end_drain() noexcept;
 
+  [[nodiscard]] bool has_rooms() const noexcept { return settings_.hall != nullptr; }
   [[nodiscard]] bool has_waiting() const noexcept { return waiting_count_ != 0; }
   [[nodiscard]] bool quiet() const noexcept { return open_.get() == 0; }
 
@@ -128,7 +131,7 @@ class uring_service {
   void serve_stuck(std::uint32_t number) noexcept;
   [[nodiscard]] bool take_turn(const place& peer) noexcept;
   void adjust_target(uring_table& home) noexcept;
-  void count_kernel_buffers() noexcept;
+  void count_kernel_buffers(uring_table& home) noexcept;
 
   // uring_frames.cpp
   void input(const place& peer, shared_buffer&& bytes) noexcept;

@@ -4,7 +4,9 @@
 // The core: everything but codecs and adapters.
 
 #include "ringpool/arena.hpp"
+#include "ringpool/async_alloc.hpp"
 #include "ringpool/buffer.hpp"
+#include "ringpool/buffer_waiter.hpp"
 #include "ringpool/config.hpp"
 #include "ringpool/error.hpp"
 #include "ringpool/index_cache.hpp"

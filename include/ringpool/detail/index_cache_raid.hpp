@@ -156,10 +156,9 @@ template <class Policy>
 bool basic_index_cache<Policy>::settle() noexcept {
   if (gate().fenced) {
     Policy::full_fence();
-  } else if (const detail::heavy_result fence = Policy::heavy_fence();
-             fence != detail::heavy_result::made) {
+  } else if (const auto result = Policy::heavy_fence(); result != detail::heavy_result::made) {
     change_gate([](gate_state& g) { g.fenced = true; });
-    if (fence == detail::heavy_result::refused) {
+    if (result == detail::heavy_result::refused) {
       return false;
     }
   }

@@ -143,22 +143,23 @@ void ring_buffer_pool::serve_waiters() noexcept {
 /// Upstream's budget is the family's: whoever has waited longest comes first, each pool once.
 void ring_buffer_pool::serve_waiters_for_upstream() noexcept {
   detail::std_atomics::full_fence();  // between the budget given back and the look at who waits
-  std::int64_t after = std::numeric_limits<std::int64_t>::min();
+  static_assert(max_class_count <= 64);
+  std::uint64_t served = 0;  // a bit for each of the family
   for (;;) {
-    ring_buffer_pool* oldest = nullptr;
+    std::size_t oldest = family_size_;
     std::int64_t since = std::numeric_limits<std::int64_t>::max();
     for (std::size_t i = 0; i < family_size_; ++i) {
       const std::int64_t one = family_[i].waiters_.oldest_ns();
-      if (one > after && one < since) {
+      if ((served >> i & 1) == 0 && one < since) {
         since = one;
-        oldest = family_ + i;
+        oldest = i;
       }
     }
-    if (oldest == nullptr) {
+    if (oldest == family_size_) {
       return;
     }
-    oldest->serve_waiters();
-    after = since;
+    family_[oldest].serve_waiters();
+    served |= std::uint64_t{1} << oldest;
   }
 }
 

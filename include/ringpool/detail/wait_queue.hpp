@@ -190,21 +190,20 @@ void basic_wait_queue<Policy>::serve(Gate& gate, Take take, Deliver deliver) noe
     return;
   }
   wait_frame frame{this, false, Policy::frames()};
-  Policy::frames() = &frame;
   do {
     frame.again = false;
+    Policy::frames() = &frame;
     // A1 <- R1: the list, where this takes the lock
     // R2 -> A2 (pick_all): else the holder finds the mark, and what was given back before it
-    if ((lock_.fetch_or(locked | again, acq_rel) & locked) != 0) {
-      break;
-    }
-    for (wait_node* next = pick_all(gate, take); next != nullptr;) {
+    const bool mine = (lock_.fetch_or(locked | again, acq_rel) & locked) == 0;
+    for (wait_node* next = mine ? pick_all(gate, take) : nullptr; next != nullptr;) {
       wait_node& served = *next;
       next = served.next;
       deliver(served);
     }
+    Policy::frames() = frame.outer;
+    std::atomic_signal_fence(seq_cst);  // a handler that frees until here has left it to this frame
   } while (frame.again);
-  Policy::frames() = frame.outer;
 }
 
 /// Holds the lock at first, and no more at the end. Returns a list of those who got a buffer.

@@ -28,6 +28,7 @@ RAIDER = "include/ringpool/detail/index_cache_raid.hpp"
 SLOTS = "include/ringpool/detail/thread_slot_table.hpp"
 COUNT = "include/ringpool/detail/reference_count.hpp"
 SHARED = "include/ringpool/shared_buffer.hpp"
+WAITERS = "include/ringpool/detail/wait_queue.hpp"
 
 
 @dataclass
@@ -199,6 +200,31 @@ MUTANTS = (
            "// 0: a handler forked inside this raid, see after_fork\n", "",
            survives_because="the gate then stays closed: every call uses the ring. Slower, equally "
                             "exact; unit tests see it (index_cache_test.cpp)"),
+    # ---- Those who wait
+    Mutant("waiters: no look after the fence", WAITERS,
+           "  serve(gate, take, deliver);\n  return ordered ?", "  return ordered ?"),
+    Mutant("waiters: the gate is not closed", WAITERS, "      gate.set_waited(true);\n", ""),
+    Mutant("waiters: the gate is opened for the last but one", WAITERS,
+           "if (node.fits && --fit_count_ == 0) {", "if (node.fits && --fit_count_ <= 1) {"),
+    Mutant("waiters: neither a fence nor a wait for calls under way", WAITERS,
+           "const bool ordered = !settles || gate.settle();", "const bool ordered = true;"),
+    Mutant("waiters: no fence before the look", RAIDER,
+           "if (const auto result = Policy::heavy_fence();",
+           "if (const auto result = detail::heavy_result::made;"),
+    Mutant("waiters: calls under way are not waited for", RAIDER,
+           "if ((seen & 1) == 0 || &cache == own) {", "if ((seen & 1) <= 1 || &cache == own) {"),
+    Mutant("waiters: who finds the lock taken leaves no mark", WAITERS,
+           "lock_.fetch_or(locked | again, acq_rel)", "lock_.fetch_or(locked, acq_rel)"),
+    Mutant("waiters: a mark is lost when the lock is given up", WAITERS,
+           "return (lock_.fetch_and(0, release) & again) != 0;",
+           "lock_.fetch_and(0, release);\n  return false;"),
+    Mutant("waiters: a server does not look at the mark", WAITERS,
+           "} while (!lock_.compare_exchange_strong(seen, 0, release, relaxed));",
+           "  lock_.fetch_and(0, release);\n  } while (seen != locked);"),
+    Mutant("waiters: a cancelled one stays in the list", WAITERS,
+           "    unlink(node, gate);\n    node.now", "    node.now"),
+    Mutant("waiters: what a delivery frees is not looked at", WAITERS,
+           "      frame->again = true;\n", ""),
 )
 
 

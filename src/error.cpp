@@ -52,9 +52,10 @@ void print_and_abort(const misuse& what) noexcept {
         line + end, sizeof line - end, ", last freed by thread %d", what.last_freer_thread_id));
   }
   if (what.outstanding_count != 0) {
-    end += static_cast<std::size_t>(
-        std::snprintf(line + end, sizeof line - end, ", %llu buffers outstanding",
-                      static_cast<unsigned long long>(what.outstanding_count)));
+    end += static_cast<std::size_t>(std::snprintf(
+        line + end, sizeof line - end, ", %llu %s",
+        static_cast<unsigned long long>(what.outstanding_count),
+        what.kind == misuse_kind::waiting_at_destruction ? "waiters" : "buffers outstanding"));
   }
   line[end++] = '\n';
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, end);
@@ -85,6 +86,7 @@ const char* to_string(misuse_kind kind) noexcept {
     case misuse_kind::outstanding_buffers: return "pool destroyed while buffers are held";
     case misuse_kind::invalid_slice: return "slice beyond the buffer";
     case misuse_kind::too_many_references: return "buffer shared too often";
+    case misuse_kind::waiting_at_destruction: return "pool destroyed while somebody waits";
   }
   return "unknown misuse";
 }

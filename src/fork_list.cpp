@@ -15,9 +15,16 @@ struct fork_list {
   std::mutex mutex;
   fork_node* first = nullptr;
 
+  /// As pthread_atfork does it: the youngest first before the fork, the oldest first after it, so
+  /// that what a member was made over is locked after it and unlocked before it.
   void call_all(fork_phase phase) noexcept {
-    for (fork_node* node = first; node != nullptr; node = node->next_) {
+    fork_node* node = first;
+    while (phase != fork_phase::prepare && node != nullptr && node->next_ != nullptr) {
+      node = node->next_;
+    }
+    while (node != nullptr) {
       node->call_(node->self_, phase);
+      node = phase == fork_phase::prepare ? node->next_ : node->previous_;
     }
   }
   void insert(fork_node& node) noexcept {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pool_layout.hpp"
+#include "ringpool/async_alloc.hpp"
 
 namespace ringpool {
 namespace {
@@ -142,6 +143,10 @@ detail::failure multi_size_ring_pool::place_classes(std::span<const size_class> 
                        where.first_region + i * where.region_bytes});
     metadata_offset += where.layouts[i].metadata_bytes;
   }
+  for (std::size_t i = 0; i < class_count_; ++i) {
+    classes_[i].family_ = classes_;
+    classes_[i].family_size_ = class_count_;
+  }
   return why;
 }
 
@@ -168,6 +173,29 @@ auto multi_size_ring_pool::take_slow(std::size_t size, source from, form as) noe
     return {&home, hit};
   }
   return {&home, home.take_slow(size, from, as)};
+}
+
+buffer multi_size_ring_pool::alloc_for(std::size_t size,
+                                       std::chrono::nanoseconds timeout) noexcept {
+  return smallest_fit(size).alloc_for(size, timeout);
+}
+
+buffer multi_size_ring_pool::alloc_until(std::size_t size,
+                                         std::chrono::steady_clock::time_point deadline) noexcept {
+  return smallest_fit(size).alloc_until(size, deadline);
+}
+
+alloc_awaitable multi_size_ring_pool::async_alloc(std::size_t size) noexcept {
+  return smallest_fit(size).async_alloc(size);
+}
+
+alloc_awaitable multi_size_ring_pool::async_alloc(std::size_t size,
+                                                  async_options options) noexcept {
+  return smallest_fit(size).async_alloc(size, std::move(options));
+}
+
+bool multi_size_ring_pool::enqueue(buffer_waiter& waiter) noexcept {
+  return smallest_fit(waiter.size()).enqueue(waiter);
 }
 
 std::size_t multi_size_ring_pool::allocate_bulk(std::size_t size, std::span<void*> out) noexcept {

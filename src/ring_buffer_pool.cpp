@@ -144,6 +144,11 @@ void ring_buffer_pool::lay_out(const detail::pool_layout& layout, std::byte* met
 }
 
 ring_buffer_pool::~ring_buffer_pool() {
+  if (const std::uint64_t waiting = waiters_.totals().waiting; waiting != 0) {
+    detail::report_misuse({misuse_kind::waiting_at_destruction, nullptr, buffer_size_, 0, waiting});
+    waiters_.abandon(detail::wait_node::phase::served,
+                     [&](detail::wait_node& node) { deliver_to(node); });
+  }
   if (options_.hardened && upstream_ != nullptr) {
     const pool_stats last = stats();
     const std::uint64_t upstream_blocks =
@@ -169,21 +174,27 @@ auto ring_buffer_pool::take_slow(std::size_t size, source from, form as) noexcep
   const std::size_t visible_bytes = as == form::handle ? buffer_size_ : size;
   if (size <= buffer_size_) {
     const bool first_try = fast_size_ == 0;  // else the fast path has missed already
-    if ((first_try && cache_.try_pop(address)) || cache_.pop(map_, address)) {
+    if (first_try && cache_.try_pop(address)) {
       return hand_out(map_.number_at(address), address, visible_bytes);
     }
-    if (from == source::any) {
-      if (const placement found = take_elastic(visible_bytes); found.data != nullptr) {
+    if (cache_.pop(map_, address)) {
+      look_for_waiters(from);  // a refill or a raid has given to the ring what it had too many
+      return hand_out(map_.number_at(address), address, visible_bytes);
+    }
+    if (from != source::ring) {
+      if (const placement found = take_elastic(visible_bytes, from); found.data != nullptr) {
         return found;
       }
     }
   }
-  if (from == source::any) {
+  if (from != source::ring) {
     if (const placement found = take_upstream(size); found.data != nullptr) {
       return found;
     }
   }
-  count_refusal();
+  if (from != source::any_for_waiter) {
+    count_refusal();
+  }
   return {};
 }
 
@@ -193,11 +204,16 @@ void ring_buffer_pool::count_refusal() noexcept {
   }
 }
 
-auto ring_buffer_pool::take_elastic(std::size_t visible_bytes) noexcept -> placement {
+auto ring_buffer_pool::take_elastic(std::size_t visible_bytes, source from) noexcept -> placement {
   std::uintptr_t address = 0;
-  if (options_.elastic_capacity == 0 ||
-      (!elastic_cache_.try_pop(address) && !elastic_cache_.pop(elastic_map_, address))) {
+  if (options_.elastic_capacity == 0) {
     return {};
+  }
+  if (!elastic_cache_.try_pop(address)) {
+    if (!elastic_cache_.pop(elastic_map_, address)) {
+      return {};
+    }
+    look_for_waiters(from);
   }
   return hand_out(capacity_ + elastic_map_.number_at(address), address, visible_bytes);
 }
@@ -258,6 +274,7 @@ std::size_t ring_buffer_pool::allocate_bulk(std::span<void*> out) noexcept {
       break;
     }
   }
+  look_for_waiters();
   return filled;
 }
 
@@ -275,6 +292,7 @@ void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept
     const bool first_try = fast_slots_ == 0;  // else the fast path has missed already
     if (take_back(number, data, used_bytes) && !(first_try && cache_.try_push(address))) {
       cache_.push(map_, address);
+      look_for_waiters();
       decay();
     }
   } else if (elastic_number < options_.elastic_capacity) {
@@ -290,11 +308,15 @@ void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept
 void ring_buffer_pool::give_elastic(std::uintptr_t address) noexcept {
   if (!elastic_cache_.try_push(address)) {
     elastic_cache_.push(elastic_map_, address);
+    if (elastic_cache_.fenced()) {
+      detail::std_atomics::full_fence();  // between what is cached now and the look below
+    }
     decay();
   }
   if (!elastic_dirty_.load(detail::relaxed)) {  // relaxed: a hint to decay
     elastic_dirty_.store(true, detail::relaxed);
   }
+  look_for_waiters();
 }
 
 void ring_buffer_pool::deallocate_bulk(std::span<void* const> pointers) noexcept {
@@ -328,6 +350,7 @@ void ring_buffer_pool::deallocate_bulk(std::span<void* const> pointers) noexcept
     }
   }
   cache_.push_bulk(map_, {addresses, count});
+  look_for_waiters();
 }
 
 /// Ends the caller's ownership: the buffer may be pushed. False: misuse, nothing changed.
@@ -377,6 +400,7 @@ void ring_buffer_pool::give_unknown(void* pointer) noexcept {
     return;
   }
   static_cast<ring_buffer_pool*>(removed.owner)->upstream_frees_.fetch_add(1, detail::relaxed);
+  serve_waiters_for_upstream();
 }
 
 void ring_buffer_pool::misused(misuse_kind kind, const void* pointer,
@@ -471,6 +495,12 @@ pool_stats ring_buffer_pool::stats() const noexcept {
   now.refusal_count = ring.refusal_count + refusals_.load(detail::relaxed);
   now.misuse_count = misuses_.load(detail::relaxed);
 
+  const detail::wait_totals waiters = waiters_.totals();
+  now.waiting = waiters.waiting;
+  now.wait_count = waiters.waits;
+  now.wait_timeout_count = waiters.timeouts;
+  now.wait_total_ns = waiters.waited_ns;
+
   now.fallback_count = now.elastic_alloc_count + now.upstream_alloc_count;
   now.alloc_count = ring.alloc_count + now.fallback_count;
   now.free_count += ring.free_count + upstream_frees_.load(detail::relaxed);
@@ -524,6 +554,13 @@ void ring_buffer_pool::reject_copy(const std::byte* data) noexcept {
 
 void ring_buffer_pool::on_fork(void* self, detail::fork_phase phase) noexcept {
   auto& pool = *static_cast<ring_buffer_pool*>(self);
+  if (phase == detail::fork_phase::prepare) {
+    pool.waiters_.lock();
+  } else if (phase == detail::fork_phase::parent && pool.waiters_.unlock()) {
+    pool.serve_waiters();
+  } else if (phase == detail::fork_phase::child) {
+    pool.waiters_.after_fork();
+  }
   if (phase != detail::fork_phase::child || pool.upstream_ == nullptr) {
     return;
   }

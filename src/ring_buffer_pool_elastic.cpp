@@ -31,6 +31,7 @@ std::size_t ring_buffer_pool::trim() noexcept {
   return_collected_elastic();
   // R1 -> A1 (trim): the states of collected buffers
   trimming_.store(false, detail::release);
+  look_for_waiters();
   return bytes;
 }
 

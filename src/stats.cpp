@@ -22,6 +22,10 @@ pool_stats multi_size_stats::total() const noexcept {
     sum.raid_count += one.raid_count;
     sum.refusal_count += one.refusal_count;
     sum.misuse_count += one.misuse_count;
+    sum.waiting += one.waiting;
+    sum.wait_count += one.wait_count;
+    sum.wait_timeout_count += one.wait_timeout_count;
+    sum.wait_total_ns += one.wait_total_ns;
   }
   sum.upstream_in_use_bytes = upstream_in_use_bytes;
   return sum;

@@ -29,15 +29,16 @@ enum class errc {
 
 /// What a caller did wrong. Every kind leaves the pool as it was, if the handler returns.
 enum class misuse_kind : std::uint8_t {
-  double_free,          ///< the buffer is free already (racing frees: hardened pools only)
-  foreign_pointer,      ///< not from this pool, or an upstream block that is freed already
-  interior_pointer,     ///< into a buffer but not its first byte, misaligned ones included
-  canary_overwritten,   ///< hardened: bytes behind the buffer were changed while it was held
-  write_after_free,     ///< hardened: the buffer was changed while it was free
-  invalid_resize,       ///< buffer::resize beyond capacity()
-  outstanding_buffers,  ///< hardened: the pool was destroyed while buffers were held
-  invalid_slice,        ///< shared_buffer::slice beyond size()
-  too_many_references,  ///< a copy of a shared_buffer of which there are 2^31
+  double_free,             ///< the buffer is free already (racing frees: hardened pools only)
+  foreign_pointer,         ///< not from this pool, or an upstream block that is freed already
+  interior_pointer,        ///< into a buffer but not its first byte, misaligned ones included
+  canary_overwritten,      ///< hardened: bytes behind the buffer were changed while it was held
+  write_after_free,        ///< hardened: the buffer was changed while it was free
+  invalid_resize,          ///< buffer::resize beyond capacity()
+  outstanding_buffers,     ///< hardened: the pool was destroyed while buffers were held
+  invalid_slice,           ///< shared_buffer::slice beyond size()
+  too_many_references,     ///< a copy of a shared_buffer of which there are 2^31
+  waiting_at_destruction,  ///< the pool was destroyed while somebody waited for a buffer
 };
 
 [[nodiscard]] const char* to_string(misuse_kind kind) noexcept;
@@ -47,7 +48,7 @@ struct misuse {
   const void* pointer;                ///< what the caller passed
   std::size_t buffer_size;            ///< of the pool that was called, in bytes
   std::int32_t last_freer_thread_id;  ///< hardened pools: gettid() of the last free; 0: unknown
-  std::uint64_t outstanding_count;    ///< outstanding_buffers only
+  std::uint64_t outstanding_count;    ///< outstanding_buffers, waiting_at_destruction only
 };
 
 using misuse_handler = void (*)(const misuse&) noexcept;

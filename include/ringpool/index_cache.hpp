@@ -26,6 +26,9 @@
 // Store-load pair (each side stores, fences, loads; at least one sees the other):
 //   owner:  seq odd;   light_fence;  gate_        raider:  gate_ closed;  heavy_fence;  seq
 // Where membarrier is refused L stays 0, every call takes the slow path, and that path fences.
+// The same pair with a waiter in the raider's place: it closes the gate, fences, and waits for the
+// calls that it sees under way; then it raids. Later calls miss, go to the ring and look at
+// `waited`.
 
 #include <algorithm>
 #include <cstddef>
@@ -109,6 +112,19 @@ class basic_index_cache {
 
   /// Gives what the caches of idle owners hold to the ring.
   void drain(const slot_map& map) noexcept;
+
+  /// While somebody waits the gate is closed, so that every free takes the slow path and looks.
+  void set_waited(bool waited) noexcept;
+  /// After set_waited(true): returns when the other threads' calls that may not have seen it have
+  /// ended, and what they cached can be raided. False: no fence was to be had, some may not.
+  [[nodiscard]] bool settle() noexcept;
+  /// After a slow call, or a push elsewhere: whether somebody waits who may have missed it.
+  [[nodiscard]] bool waited() const noexcept {
+    Policy::light_fence();
+    return gate_state::waited_of(gate_.load(detail::seq_cst));
+  }
+  /// True where membarrier is refused.
+  [[nodiscard]] bool fenced() const noexcept { return gate().fenced; }
 
   /// Counts a call that ended with nothing. False: no cache at hand; count it elsewhere.
   bool count_refusal() noexcept;

@@ -9,6 +9,7 @@
 //   +----------+------------------+------------------+------------------+   power-of-two size
 //   pointer --> (pointer - first region) >> region_shift --> class
 
+#include <chrono>
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
@@ -48,6 +49,14 @@ class multi_size_ring_pool {
   [[nodiscard]] buffer alloc(std::size_t size, const std::nothrow_t&) noexcept;
   /// The ring of the smallest class that fits, alone.
   [[nodiscard]] buffer try_alloc(std::size_t size) noexcept;
+  /// As ring_buffer_pool's, of the smallest class that fits: waiters of one class are served first
+  /// come, first served; for upstream memory, those of all classes.
+  [[nodiscard]] buffer alloc_for(std::size_t size, std::chrono::nanoseconds timeout) noexcept;
+  [[nodiscard]] buffer alloc_until(std::size_t size,
+                                   std::chrono::steady_clock::time_point deadline) noexcept;
+  [[nodiscard]] alloc_awaitable async_alloc(std::size_t size) noexcept;
+  [[nodiscard]] alloc_awaitable async_alloc(std::size_t size, async_options options) noexcept;
+  [[nodiscard]] bool enqueue(buffer_waiter& waiter) noexcept;
   void free(buffer&& handle) noexcept { handle.reset(); }
 
   [[nodiscard]] void* allocate(std::size_t size) noexcept;

@@ -30,11 +30,13 @@
 
 #include "ringpool/arena.hpp"
 #include "ringpool/buffer.hpp"
+#include "ringpool/buffer_waiter.hpp"
 #include "ringpool/config.hpp"
 #include "ringpool/detail/fork_list.hpp"
 #include "ringpool/detail/reference_count.hpp"
 #include "ringpool/detail/slot_map.hpp"
 #include "ringpool/detail/upstream.hpp"
+#include "ringpool/detail/wait_queue.hpp"
 #include "ringpool/error.hpp"
 #include "ringpool/index_cache.hpp"
 #include "ringpool/index_ring.hpp"
@@ -79,8 +81,8 @@ struct pool_layout;
 struct pool_place;
 }  // namespace detail
 
-class ring_buffer_pool;
-using buffer = basic_buffer<ring_buffer_pool>;
+class alloc_awaitable;
+struct async_options;
 using shared_buffer = basic_shared_buffer<ring_buffer_pool>;
 
 /// `capacity` buffers of `buffer_size` bytes each, cache-line aligned, on one range of addresses.
@@ -116,6 +118,18 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   [[nodiscard]] buffer alloc(std::size_t size, const std::nothrow_t&) noexcept;
   /// The ring alone: an empty handle when every buffer is held, or size is above buffer_size().
   [[nodiscard]] buffer try_alloc(std::size_t size) noexcept;
+  /// As alloc; when all are spent, or others wait already, waits: first come, first served. An
+  /// empty handle at the deadline, and at once where the pool can never serve this size. Not from
+  /// signal handlers.
+  [[nodiscard]] buffer alloc_for(std::size_t size, std::chrono::nanoseconds timeout) noexcept;
+  [[nodiscard]] buffer alloc_until(std::size_t size,
+                                   std::chrono::steady_clock::time_point deadline) noexcept;
+  /// `co_await pool.async_alloc(size)`: a buffer, without blocking the thread. See async_alloc.hpp.
+  [[nodiscard]] alloc_awaitable async_alloc(std::size_t size) noexcept;
+  [[nodiscard]] alloc_awaitable async_alloc(std::size_t size, async_options options) noexcept;
+  /// Makes the waiter wait for its size; its callback may come before this returns. False: it will
+  /// not be called, as the pool can never serve this size.
+  [[nodiscard]] bool enqueue(buffer_waiter& waiter) noexcept;
   /// The same as letting the handle die.
   void free(buffer&& handle) noexcept { handle.reset(); }
 
@@ -161,9 +175,11 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
 
  private:
   friend class multi_size_ring_pool;
+  friend class buffer_waiter;
+  friend class alloc_awaitable;
 
   enum class buffer_state : std::uint8_t { free, held, trimmed };
-  enum class source : std::uint8_t { ring, any };
+  enum class source : std::uint8_t { ring, any, any_for_waiter };
   /// What the caller gets: a pointer to the bytes it asked for, or a handle on all of a buffer.
   enum class form : std::uint8_t { pointer, handle };
 
@@ -192,8 +208,26 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   RINGPOOL_COLD placement take_slow(std::size_t size, source from, form as) noexcept;
   RINGPOOL_COLD void give_slow(void* pointer, std::size_t used_bytes) noexcept;
 
+  using wait_queue = detail::basic_wait_queue<detail::wait_policy>;
+  struct sleeper;
+  [[nodiscard]] buffer alloc_unless_waited_for(std::size_t size) noexcept;
+  [[nodiscard]] bool can_ever_serve(std::size_t size) const noexcept;
+  [[nodiscard]] bool take_for(detail::wait_node& node) noexcept;
+  void deliver_to(detail::wait_node& node) noexcept;
+  /// After each step that may have put a buffer where one who waits has looked already.
+  void look_for_waiters(source from = source::any) noexcept {
+    if (cache_.waited() && from != source::any_for_waiter) [[unlikely]] {
+      serve_waiters();
+    }
+  }
+  RINGPOOL_COLD void serve_waiters() noexcept;
+  void serve_waiters_for_upstream() noexcept;
+  [[nodiscard]] wait_queue::added add_waiter(buffer_waiter& waiter) noexcept;
+  [[nodiscard]] wait_queue::removal remove_waiter(buffer_waiter& waiter,
+                                                  wait_queue::reason why) noexcept;
+
   void count_refusal() noexcept;
-  [[nodiscard]] placement take_elastic(std::size_t visible_bytes) noexcept;
+  [[nodiscard]] placement take_elastic(std::size_t visible_bytes, source from) noexcept;
   [[nodiscard]] placement take_upstream(std::size_t size) noexcept;
   placement hand_out(std::uint64_t number, std::uintptr_t address,
                      std::size_t visible_bytes) noexcept;
@@ -250,6 +284,10 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   std::atomic<std::uint64_t> oversize_{0};
   std::atomic<std::uint64_t> refusals_{0};
   std::atomic<std::uint64_t> misuses_{0};
+
+  wait_queue waiters_;
+  ring_buffer_pool* family_ = this;  // the pools that share upstream_
+  std::size_t family_size_ = 1;
 
   std::atomic<bool> trimming_{false};
   std::atomic<std::uint64_t> decay_seen_allocs_{0};

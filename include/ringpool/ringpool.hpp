@@ -4,8 +4,10 @@
 // The core: everything but codecs and adapters.
 
 #include "ringpool/arena.hpp"
+#include "ringpool/async_alloc.hpp"
 #include "ringpool/buffer.hpp"
 #include "ringpool/buffer_chain.hpp"
+#include "ringpool/buffer_waiter.hpp"
 #include "ringpool/chain_cursor.hpp"
 #include "ringpool/config.hpp"
 #include "ringpool/error.hpp"

@@ -32,6 +32,11 @@ struct pool_stats {
   std::uint64_t refusal_count = 0;          ///< requests that got nothing
   std::uint64_t misuse_count = 0;           ///< calls reported to the misuse handler
 
+  std::uint64_t waiting = 0;             ///< who wait for a buffer now
+  std::uint64_t wait_count = 0;          ///< who ever waited: alloc_until, async_alloc, enqueue
+  std::uint64_t wait_timeout_count = 0;  ///< of wait_count: alloc_until that met its deadline
+  std::uint64_t wait_total_ns = 0;       ///< time that waits took which are over
+
   /// Share of ring buffers that are held, 0 to 1.
   [[nodiscard]] double utilization() const noexcept {
     return ring_size == 0 ? 0.0 : static_cast<double>(in_use) / static_cast<double>(ring_size);

@@ -54,6 +54,7 @@ struct thread_state {
   view released;    // as of the last fence, for later relaxed stores
   bool ended = false;
   bool parked = false;
+  bool waiting = false;  // for a store of another thread: see yield
 };
 
 struct choice {
@@ -96,6 +97,11 @@ class exploration {
   }
   void membarrier();
   void scheduling_point();
+  void yield() {
+    threads_[running_].waiting = running_ != outside;
+    scheduling_point();
+  }
+  void wake_waiting();
   void fail(const char* what);
 
   [[nodiscard]] std::uint64_t last_value(location_id id) const {
@@ -318,7 +324,15 @@ void exploration::check_main(void* argument) {
 unsigned exploration::pick_thread() {
   std::array<unsigned, max_threads + 1> options{};
   std::uint32_t count = 0;
-  const auto runnable = [&](unsigned i) { return !threads_[i].ended && !threads_[i].parked; };
+  const auto live = [&](unsigned i) { return !threads_[i].ended && !threads_[i].parked; };
+  const auto runnable = [&](unsigned i) { return live(i) && !threads_[i].waiting; };
+  unsigned runnable_count = 0;
+  for (unsigned i = 0; i < max_threads; ++i) {
+    runnable_count += runnable(i) ? 1U : 0U;
+  }
+  if (runnable_count == 0) {
+    wake_waiting();  // each may have missed the store that it waits for
+  }
   const bool can_go_on = running_ != outside && runnable(running_);
   if (can_go_on) {
     options[count++] = running_;
@@ -344,6 +358,13 @@ unsigned exploration::pick_thread() {
   }
   preemptions_ += can_go_on && options[chosen] != running_ ? 1U : 0U;
   return options[chosen];
+}
+
+/// Those who wait for a store look again.
+void exploration::wake_waiting() {
+  for (thread_state& thread : threads_) {
+    thread.waiting = false;
+  }
 }
 
 void exploration::scheduling_point() {
@@ -432,6 +453,7 @@ void exploration::store(location_id& id, std::uint64_t value, order how,
   stored next{value, releases(how) ? thread.now : thread.released};
   next.carried.seen[id] = index;
   locations_[id].push_back(std::move(next));
+  wake_waiting();
   if (how == order::seq_cst) {
     common_.seen[id] = index;
   }
@@ -459,6 +481,7 @@ std::uint64_t exploration::update_last(location_id& id, order success, order fai
     made.carried.take_over(last.carried);  // a read-modify-write continues the release sequence
     made.carried.seen[id] = index;
     locations_[id].push_back(std::move(made));
+    wake_waiting();
     if (how == order::seq_cst) {
       common_.seen[id] = index;
     }
@@ -534,6 +557,7 @@ unsigned current_thread() { return active->running(); }
 std::uint32_t known_events_of(unsigned thread) { return active->happened()[thread]; }
 std::uint32_t new_event() { return ++active->happened()[active->running()]; }
 void step() { active->scheduling_point(); }
+void yield() { active->yield(); }
 
 void payload::check(const clock& last, const char* what) const {
   const auto& now = active->happened();

@@ -122,6 +122,8 @@ void membarrier();
 std::uint32_t new_event();
 /// A place to stop or to be preempted that touches no memory.
 void step();
+/// A turn of a loop that waits for another thread: one that does not wait itself goes on.
+void yield();
 
 /// A byte of payload: a plain variable under a race detector.
 class payload {

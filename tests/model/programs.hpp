@@ -35,6 +35,7 @@ struct policy {
     model::membarrier();
     return detail::heavy_result::made;
   }
+  static void pause(unsigned /*round*/) { model::yield(); }
   static std::size_t thread_cache_offset() {
     return slots[current_thread()] * detail::cache_stride_bytes;
   }
@@ -88,6 +89,10 @@ class owners {
   void give(std::size_t number) {
     require(payloads_[number].read() == owner_[number], "the payload changed under its owner");
     owner_[number] = nobody;
+  }
+  /// Ends the ownership of who took the buffer before the threads ran, or since.
+  void leave(std::size_t number) {
+    owner_[number] == nobody ? payloads_[number].write(0) : give(number);
   }
   [[nodiscard]] std::size_t held() const {
     std::size_t count = 0;
@@ -373,7 +378,7 @@ class cached_pool {
     return count + (level == 0 ? 0 : level - 1) + largest_;
   }
 
- private:
+ protected:
   [[nodiscard]] slot_index slot_at(std::uintptr_t item) const {
     return slot_index{static_cast<std::uint32_t>(map_.number_at(item))};
   }

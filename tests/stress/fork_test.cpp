@@ -238,6 +238,34 @@ TEST(fork, children_forked_amid_births_and_trims_use_ring_and_elastic) {
   EXPECT_TRUE(log.clean()) << log.text();
 }
 
+TEST(fork, children_of_threads_that_wait_have_no_waiters) {
+  ring_buffer_pool pool(buffer_bytes, 2, options_with(16));
+  {
+    std::atomic<bool> over{false};
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        while (!over.load(std::memory_order_relaxed)) {
+          (void)pool.alloc_for(buffer_bytes, std::chrono::microseconds(50));
+        }
+      });
+    }
+    for (std::size_t time = 0; time < scaled(100); ++time) {
+      const std::string found = in_forked_child([&](verdict& log) {
+        log.require(pool.stats().waiting == 0, "a child has the waiters of its parent");
+        require_usable_child(pool, pool.capacity(), log);
+        (void)pool.alloc_for(buffer_bytes, std::chrono::milliseconds(1));
+        log.require(pool.stats().waiting == 0, "a child's wait does not end");
+      });
+      EXPECT_EQ(found, "") << "at fork " << time;
+    }
+    over.store(true);
+  }
+  verdict log;
+  require_whole(pool, log);
+  EXPECT_TRUE(log.clean()) << log.text();
+}
+
 TEST(fork_twin, a_pool_behind_a_mutex_hangs_in_some_child) {
   if (under_sanitizer) {
     GTEST_SKIP() << "many forks, and nothing that a sanitizer would add";

@@ -13,9 +13,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <cstring>
-#include <memory_resource>
 
+#include "../support/resources.hpp"
 #include "scale.hpp"
 
 namespace ringpool::stress {
@@ -41,20 +40,6 @@ std::size_t expect_sound(Pool& pool, const traffic_plan& plan) {
   EXPECT_GE(alloc_count(pool), plan.threads * plan.takes) << "the traffic did not take place";
   return body.refusals();
 }
-
-/// Memory that reads as zero, as a pool's own does: stamps start unowned.
-class zeroed_resource : public std::pmr::memory_resource {
-  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-    void* memory = std::pmr::new_delete_resource()->allocate(bytes, alignment);
-    return std::memset(memory, 0, bytes);
-  }
-  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
-    std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
-  }
-  [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override {
-    return this == &other;
-  }
-};
 
 class traffic_on : public testing::TestWithParam<bool> {
  protected:
@@ -131,7 +116,7 @@ TEST_P(traffic_on, elastic_buffers_while_they_are_trimmed) {
 }
 
 TEST_P(traffic_on, upstream_within_its_budget) {
-  zeroed_resource upstream;
+  test::zeroed_resource upstream;
   pool_options whole_chain = options();
   whole_chain.upstream = &upstream;
   whole_chain.upstream_budget_bytes = 64 * 100;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstring>
 #include <memory_resource>
 #include <new>
 
@@ -29,6 +30,20 @@ class counting_resource final : public std::pmr::memory_resource {
   void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
     deallocation_count.fetch_add(1);
     outstanding_bytes.fetch_sub(bytes);
+    std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
+  }
+  [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override {
+    return this == &other;
+  }
+};
+
+/// Memory that reads as zero, as a pool's own does: stamps start unowned.
+class zeroed_resource final : public std::pmr::memory_resource {
+  void* do_allocate(std::size_t bytes, std::size_t alignment) override {
+    void* memory = std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    return std::memset(memory, 0, bytes);
+  }
+  void do_deallocate(void* memory, std::size_t bytes, std::size_t alignment) override {
     std::pmr::new_delete_resource()->deallocate(memory, bytes, alignment);
   }
   [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override {

@@ -23,7 +23,7 @@ constexpr misuse_kind every_misuse[] = {
     misuse_kind::interior_pointer,    misuse_kind::canary_overwritten,
     misuse_kind::write_after_free,    misuse_kind::invalid_resize,
     misuse_kind::outstanding_buffers, misuse_kind::invalid_slice,
-    misuse_kind::too_many_references,
+    misuse_kind::too_many_references, misuse_kind::waiting_at_destruction,
 };
 
 void silent_handler(const misuse& /*unused*/) noexcept {}

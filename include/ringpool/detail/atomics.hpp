@@ -19,6 +19,9 @@ struct std_atomics {
   using atomic = std::atomic<T>;
 
   static void full_fence() noexcept { std::atomic_thread_fence(seq_cst); }
+  /// A turn of a loop that waits for another thread's few instructions: spins, then yields, then
+  /// sleeps, should that thread be kept from running by this one.
+  static void pause(unsigned round) noexcept;
   /// Asks for the line of a word that is about to be written, so that waits for lines overlap.
   static void prepare_write(const void* word) noexcept {
 #if defined(__x86_64__)

@@ -145,6 +145,38 @@ void basic_index_cache<Policy>::end_raid(bool clean, pressure why) noexcept {
   reopen_if_slack();
 }
 
+// ---- For those who wait -------------------------------------------------------------------------
+
+template <class Policy>
+void basic_index_cache<Policy>::set_waited(bool waited) noexcept {
+  change_gate([&](gate_state& g) { g.waited = waited; });
+}
+
+template <class Policy>
+bool basic_index_cache<Policy>::settle() noexcept {
+  if (gate().fenced) {
+    Policy::full_fence();
+  } else if (const auto result = Policy::heavy_fence(); result != detail::heavy_result::made) {
+    change_gate([](gate_state& g) { g.fenced = true; });
+    if (result == detail::heavy_result::refused) {
+      return false;
+    }
+  }
+  const slot_cache* const own = &own_cache();  // inside its call only where a handler interrupts it
+  const std::uint32_t top = top_slot_.load(detail::seq_cst);
+  for (std::uint32_t slot = 1; slot <= top; ++slot) {
+    const slot_cache& cache = caches_[slot];
+    const std::uint64_t seen = cache.seq.load(detail::acquire);  // A1 <- R1
+    if ((seen & 1) == 0 || &cache == own) {
+      continue;
+    }
+    for (unsigned round = 0; cache.seq.load(detail::acquire) == seen; ++round) {  // A1 <- R1
+      Policy::pause(round);
+    }
+  }
+  return true;
+}
+
 // ---- The gate -----------------------------------------------------------------------------------
 
 template <class Policy>

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+#include "ringpool/buffer_waiter.hpp"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "ringpool/async_alloc.hpp"
+#include "ringpool/ring_buffer_pool.hpp"
+
+// Edges (release -> acquire):
+//   R1 -> A1  on_served -> sleep_until   the buffer that a sleeping thread got
+
+namespace ringpool {
+
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+
+// ---- A thread that sleeps -----------------------------------------------------------------------
+
+/// A waiter on the stack of alloc_until. The thread sleeps in futex(2), which takes the deadline on
+/// steady_clock as it is (FUTEX_WAIT_BITSET, Linux 2.6.28); std::atomic's wait knows no deadlines.
+struct ring_buffer_pool::sleeper : buffer_waiter {
+  explicit sleeper(std::size_t wanted_size) noexcept : buffer_waiter(wanted_size, &on_served) {}
+
+  static void on_served(buffer_waiter& waiter, buffer&& got) noexcept {
+    auto& self = static_cast<sleeper&>(waiter);
+    self.got = std::move(got);
+    std::atomic<std::uint32_t>* const word = &self.served;
+    word->store(1, detail::release);  // R1 -> A1 (sleep_until): got
+    // The sleeper may be gone by now. The kernel takes the word's address as a number, and what
+    // else may sleep there must expect to be woken for nothing.
+    ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  }
+
+  /// True once served; false at the deadline.
+  [[nodiscard]] bool sleep_until(steady_clock::time_point deadline) noexcept {
+    while (served.load(detail::acquire) == 0) {  // A1 <- R1
+      if (steady_clock::now() >= deadline) {
+        return false;
+      }
+      const auto since_start = std::chrono::duration_cast<nanoseconds>(deadline.time_since_epoch());
+      const timespec until{static_cast<std::time_t>(since_start.count() / 1'000'000'000),
+                           static_cast<long>(since_start.count() % 1'000'000'000)};
+      ::syscall(SYS_futex, &served, FUTEX_WAIT_BITSET_PRIVATE, 0U, &until, nullptr,
+                FUTEX_BITSET_MATCH_ANY);
+    }
+    return true;
+  }
+
+  std::atomic<std::uint32_t> served{0};
+  buffer got;
+};
+
+buffer ring_buffer_pool::alloc_for(std::size_t size, nanoseconds timeout) noexcept {
+  const steady_clock::time_point now = steady_clock::now();
+  const bool for_ever = timeout > steady_clock::time_point::max() - now;
+  return alloc_until(size, for_ever ? steady_clock::time_point::max() : now + timeout);
+}
+
+buffer ring_buffer_pool::alloc_until(std::size_t size, steady_clock::time_point deadline) noexcept {
+  constexpr auto look_every = std::chrono::milliseconds(1);  // where no fence is to be had
+  if (buffer got = alloc_unless_waited_for(size)) {
+    return got;
+  }
+  sleeper self(size);
+  if (!can_ever_serve(size)) {
+    count_refusal();
+    return {};
+  }
+  bool ordered = add_waiter(self) == wait_queue::added::waits;
+  for (steady_clock::time_point until = deadline;;) {
+    if (!ordered) {
+      until = std::min(deadline, steady_clock::now() + look_every);
+    }
+    if (self.sleep_until(until)) {
+      return std::move(self.got);
+    }
+    if (until < deadline) {
+      serve_waiters();
+    } else if (remove_waiter(self, wait_queue::reason::timed_out) == wait_queue::removal::waited) {
+      count_refusal();
+      return {};
+    } else {  // its buffer is on the way
+      ordered = true;
+      until = deadline = steady_clock::time_point::max();
+    }
+  }
+}
+
+/// Without a wait. Who comes at the same moment as a waiter may still pass it.
+buffer ring_buffer_pool::alloc_unless_waited_for(std::size_t size) noexcept {
+  placement taken = take_fast(size);
+  if (size == 0) {
+    taken = take_slow(size, source::any, form::handle);
+  } else if (taken.data == nullptr && !waiters_.any()) {
+    taken = take_slow(size, source::any_for_waiter, form::handle);
+    look_for_waiters();
+  }
+  return handle(taken, size);
+}
+
+bool ring_buffer_pool::can_ever_serve(std::size_t size) const noexcept {
+  return size <= buffer_size_ || (options_.upstream != nullptr && size <= max_buffer_size &&
+                                  size <= options_.upstream_budget_bytes);
+}
+
+// ---- The queue ----------------------------------------------------------------------------------
+
+bool ring_buffer_pool::enqueue(buffer_waiter& waiter) noexcept {
+  return can_ever_serve(waiter.size()) && add_waiter(waiter) != wait_queue::added::stopped;
+}
+
+auto ring_buffer_pool::add_waiter(buffer_waiter& waiter) noexcept -> wait_queue::added {
+  const bool fits = waiter.size() <= buffer_size_;
+  if (waiter.home_ != this) {  // else somebody may be cancelling it already
+    waiter.home_ = this;
+  }
+  waiter.fits = fits;
+  waiter.weight = options_.upstream != nullptr ? std::max<std::size_t>(waiter.size(), 1) : 1;
+  return waiters_.add(
+      waiter, cache_, [this](detail::wait_node& node) { return take_for(node); },
+      [this](detail::wait_node& node) { deliver_to(node); });
+}
+
+auto ring_buffer_pool::remove_waiter(buffer_waiter& waiter, wait_queue::reason why) noexcept
+    -> wait_queue::removal {
+  return waiters_.remove(
+      waiter, why, cache_, [this](detail::wait_node& node) { return take_for(node); },
+      [this](detail::wait_node& node) { deliver_to(node); });
+}
+
+void ring_buffer_pool::serve_waiters() noexcept {
+  waiters_.serve(
+      cache_, [this](detail::wait_node& node) { return take_for(node); },
+      [this](detail::wait_node& node) { deliver_to(node); });
+}
+
+/// Upstream's budget is the family's: whoever has waited longest comes first, each pool once.
+void ring_buffer_pool::serve_waiters_for_upstream() noexcept {
+  detail::std_atomics::full_fence();  // between the budget given back and the look at who waits
+  static_assert(max_class_count <= 64);
+  std::uint64_t served = 0;  // a bit for each of the family
+  for (;;) {
+    std::size_t oldest = family_size_;
+    std::int64_t since = std::numeric_limits<std::int64_t>::max();
+    for (std::size_t i = 0; i < family_size_; ++i) {
+      const std::int64_t one = family_[i].waiters_.oldest_ns();
+      if ((served >> i & 1) == 0 && one < since) {
+        since = one;
+        oldest = i;
+      }
+    }
+    if (oldest == family_size_) {
+      return;
+    }
+    family_[oldest].serve_waiters();
+    served |= std::uint64_t{1} << oldest;
+  }
+}
+
+/// Under the queue's lock.
+bool ring_buffer_pool::take_for(detail::wait_node& node) noexcept {
+  const placement taken = take(node.size, source::any_for_waiter, form::handle);
+  node.data = taken.data;
+  node.slot = taken.slot;
+  return taken.data != nullptr;
+}
+
+void ring_buffer_pool::deliver_to(detail::wait_node& node) noexcept {
+  auto& waiter = static_cast<buffer_waiter&>(node);
+  waiter.call_(waiter, handle({node.data, node.slot}, node.size));
+}
+
+bool buffer_waiter::cancel() noexcept {
+  using queue = ring_buffer_pool::wait_queue;
+  return home_ != nullptr &&
+         home_->remove_waiter(*this, queue::reason::cancelled) == queue::removal::waited;
+}
+
+// ---- A coroutine --------------------------------------------------------------------------------
+
+alloc_awaitable ring_buffer_pool::async_alloc(std::size_t size) noexcept {
+  return {*this, size, {}};
+}
+
+alloc_awaitable ring_buffer_pool::async_alloc(std::size_t size, async_options options) noexcept {
+  return {*this, size, std::move(options)};
+}
+
+alloc_awaitable::alloc_awaitable(ring_buffer_pool& home, std::size_t size,
+                                 async_options options) noexcept
+    : buffer_waiter(size, &on_served), options_(std::move(options)) {
+  home_ = &home;
+}
+
+alloc_awaitable::~alloc_awaitable() {
+  on_stop_.reset();
+  if (pending_) {
+    cancel();
+  }
+}
+
+bool alloc_awaitable::await_ready() noexcept {
+  got_ = home_->alloc_unless_waited_for(size());
+  return got_ || !home_->can_ever_serve(size()) || options_.stop.stop_requested();
+}
+
+/// From enqueue on this object may be gone: the coroutine goes on wherever it is served or stopped.
+bool alloc_awaitable::suspend() noexcept {
+  pending_ = true;
+  if (options_.stop.stop_possible()) {
+    on_stop_.emplace(options_.stop, stop_call{this});
+  }
+  if (home_->add_waiter(*this) != ring_buffer_pool::wait_queue::added::stopped) {
+    return true;
+  }
+  pending_ = false;
+  return false;
+}
+
+void alloc_awaitable::stop_call::operator()() const noexcept {
+  if (self->cancel()) {
+    self->go_on();
+  }
+}
+
+void alloc_awaitable::on_served(buffer_waiter& waiter, buffer&& got) noexcept {
+  auto& self = static_cast<alloc_awaitable&>(waiter);
+  self.got_ = std::move(got);
+  self.go_on();
+}
+
+void alloc_awaitable::go_on() noexcept {
+  pending_ = false;
+  if (options_.resume.post != nullptr) {
+    options_.resume.post(options_.resume.context, resume_, coroutine_);
+  } else {
+    resume_(coroutine_);
+  }
+}
+
+}  // namespace ringpool

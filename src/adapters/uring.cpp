@@ -20,6 +20,9 @@ constexpr unsigned ring_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_
                                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_R_DISABLED |
                                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
 
+/// Where memory is in pieces, a ring of fewer entries may still be had; not of fewer than this.
+constexpr unsigned fewest_entries = 16;
+
 std::string with_reason(const char* what, int error) {
   return std::string(what) + ": " + std::strerror(error);
 }
@@ -95,10 +98,17 @@ std::string find_missing() {
 // --- ring ---
 
 ring::ring(const ring_options& options) {
-  ::io_uring_params parameters{};
-  parameters.flags = ring_flags;
-  parameters.cq_entries = options.completion_entries;
-  int error = ::io_uring_queue_init_params(options.submission_entries, &ring_, &parameters);
+  unsigned submissions = options.submission_entries;
+  unsigned completions = options.completion_entries;
+  int error = 0;
+  do {
+    ::io_uring_params parameters{};
+    parameters.flags = ring_flags;
+    parameters.cq_entries = completions;
+    error = ::io_uring_queue_init_params(submissions, &ring_, &parameters);
+    submissions /= 2;
+    completions /= 2;
+  } while (error == -ENOMEM && submissions >= fewest_entries);
   if (error < 0) {
     throw_error(-error, "cannot make an io_uring with put-off work");
   }

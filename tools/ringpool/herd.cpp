@@ -235,10 +235,12 @@ herd_counts herd::parts::all(bool connecting, const std::atomic<bool>& stop,
   std::int64_t last_answer = begin;
   std::int64_t last_look = begin;
   std::uint64_t done = 0;
-  for (std::uint32_t first = 0; first < options.connections; first += per_ring) {
-    if (connecting) {
-      add_ring();
+  if (connecting) {
+    for (std::uint32_t first = 0; first < options.connections; first += per_ring) {
+      add_ring();  // all at first: later memory may be in pieces too small for one
     }
+  }
+  for (std::uint32_t first = 0; first < options.connections; first += per_ring) {
     uring::ring& ring = ring_of(first);
     const std::uint32_t end = std::min(options.connections, first + per_ring);
     std::uint32_t next = first;

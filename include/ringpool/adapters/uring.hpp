@@ -52,6 +52,7 @@ inline constexpr std::size_t max_registered_bytes = std::size_t{1} << 30;
 /// Throws std::system_error: `error` (positive) of the call `what`.
 [[noreturn]] void throw_error(int error, const char* what);
 
+/// Fewer entries, by halves, where the kernel has not the memory for as many.
 struct ring_options {
   unsigned submission_entries = 256;   ///< rounded up to a power of two by the kernel
   unsigned completion_entries = 1024;  ///< likewise; what is beyond them waits in the kernel

@@ -8,6 +8,9 @@ set(ringpool_installed ringpool)
 if(TARGET ringpool_uring)
   list(APPEND ringpool_installed ringpool_uring)
 endif()
+if(TARGET ringpool_asio)
+  list(APPEND ringpool_installed ringpool_asio)
+endif()
 install(TARGETS ${ringpool_installed}
   EXPORT ringpool_targets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}

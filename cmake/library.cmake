@@ -33,3 +33,14 @@ if(ringpool_liburing_include AND ringpool_liburing_library)
     VERSION ${PROJECT_VERSION}
     SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 endif()
+
+# ringpool::asio, where Asio is: waiting on its executors, reading into pooled buffers. Headers alone.
+find_path(ringpool_asio_include asio/compose.hpp)
+if(ringpool_asio_include)
+  add_library(ringpool_asio INTERFACE)
+  add_library(ringpool::asio ALIAS ringpool_asio)
+  target_link_libraries(ringpool_asio INTERFACE ringpool::ringpool)
+  target_compile_definitions(ringpool_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED)
+  target_include_directories(ringpool_asio SYSTEM INTERFACE $<BUILD_INTERFACE:${ringpool_asio_include}>)
+  set_target_properties(ringpool_asio PROPERTIES EXPORT_NAME asio)
+endif()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Each example is a program of its own, built and run by the tests; one with a line `// needs TARGET`
-# only where that target is, and the compiler has coroutines.
+# only where that target is, and the compiler one whose coroutines Asio takes.
 
 file(GLOB ringpool_examples CONFIGURE_DEPENDS examples/*.cpp)
 foreach(source ${ringpool_examples})

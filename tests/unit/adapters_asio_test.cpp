@@ -19,7 +19,7 @@
 
 #include "../support/books.hpp"
 
-#if defined(__cpp_impl_coroutine)
+#if defined(ASIO_HAS_CO_AWAIT)  // not with clang 14 and libstdc++
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
@@ -167,7 +167,7 @@ TEST_F(adapters_asio, a_shared_buffer_is_sent_to_many) {
   EXPECT_EQ(far.available(), 3U);
 }
 
-#if defined(__cpp_impl_coroutine)
+#if defined(ASIO_HAS_CO_AWAIT)
 
 ::asio::awaitable<void> echo(stream& socket, ring_buffer_pool& pool, int& echoed) {
   try {

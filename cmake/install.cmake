@@ -11,6 +11,9 @@ endif()
 if(TARGET ringpool_c)
   list(APPEND ringpool_installed ringpool_c)
 endif()
+if(TARGET ringpool_asio)
+  list(APPEND ringpool_installed ringpool_asio)
+endif()
 install(TARGETS ${ringpool_installed}
   EXPORT ringpool_targets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}

@@ -63,3 +63,14 @@ if(RINGPOOL_BUILD_C)
     VERSION ${PROJECT_VERSION}
     SOVERSION 0)  # of the C functions alone: grows only with what breaks a program
 endif()
+
+# ringpool::asio, where Asio is: waiting on its executors, reading into pooled buffers. Headers alone.
+find_path(ringpool_asio_include asio/compose.hpp)
+if(ringpool_asio_include)
+  add_library(ringpool_asio INTERFACE)
+  add_library(ringpool::asio ALIAS ringpool_asio)
+  target_link_libraries(ringpool_asio INTERFACE ringpool::ringpool)
+  target_compile_definitions(ringpool_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED)
+  target_include_directories(ringpool_asio SYSTEM INTERFACE $<BUILD_INTERFACE:${ringpool_asio_include}>)
+  set_target_properties(ringpool_asio PROPERTIES EXPORT_NAME asio)
+endif()

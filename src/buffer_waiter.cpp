@@ -112,7 +112,11 @@ bool ring_buffer_pool::can_ever_serve(std::size_t size) const noexcept {
 // ---- The queue ----------------------------------------------------------------------------------
 
 bool ring_buffer_pool::enqueue(buffer_waiter& waiter) noexcept {
-  return can_ever_serve(waiter.size()) && add_waiter(waiter) != wait_queue::added::stopped;
+  if (!can_ever_serve(waiter.size())) {
+    return false;
+  }
+  waiter.now = detail::wait_node::phase::fresh;  // whatever was cancelled, or served, before
+  return add_waiter(waiter) != wait_queue::added::stopped;
 }
 
 auto ring_buffer_pool::add_waiter(buffer_waiter& waiter) noexcept -> wait_queue::added {

@@ -194,6 +194,10 @@ alloc_awaitable multi_size_ring_pool::async_alloc(std::size_t size,
   return smallest_fit(size).async_alloc(size, std::move(options));
 }
 
+buffer multi_size_ring_pool::alloc_unless_waited_for(std::size_t size) noexcept {
+  return smallest_fit(size).alloc_unless_waited_for(size);
+}
+
 bool multi_size_ring_pool::enqueue(buffer_waiter& waiter) noexcept {
   return smallest_fit(waiter.size()).enqueue(waiter);
 }

@@ -57,6 +57,7 @@ class multi_size_ring_pool {
   [[nodiscard]] alloc_awaitable async_alloc(std::size_t size) noexcept;
   [[nodiscard]] alloc_awaitable async_alloc(std::size_t size, async_options options) noexcept;
   [[nodiscard]] bool enqueue(buffer_waiter& waiter) noexcept;
+  [[nodiscard]] buffer alloc_unless_waited_for(std::size_t size) noexcept;
   void free(buffer&& handle) noexcept { handle.reset(); }
 
   [[nodiscard]] void* allocate(std::size_t size) noexcept;

@@ -130,6 +130,8 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   /// Makes the waiter wait for its size; its callback may come before this returns. False: it will
   /// not be called, as the pool can never serve this size.
   [[nodiscard]] bool enqueue(buffer_waiter& waiter) noexcept;
+  /// The first step of those: as alloc, uncounted where it fails; empty too where others wait.
+  [[nodiscard]] buffer alloc_unless_waited_for(std::size_t size) noexcept;
   /// The same as letting the handle die.
   void free(buffer&& handle) noexcept { handle.reset(); }
 
@@ -210,7 +212,6 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
 
   using wait_queue = detail::basic_wait_queue<detail::wait_policy>;
   struct sleeper;
-  [[nodiscard]] buffer alloc_unless_waited_for(std::size_t size) noexcept;
   [[nodiscard]] bool can_ever_serve(std::size_t size) const noexcept;
   [[nodiscard]] bool take_for(detail::wait_node& node) noexcept;
   void deliver_to(detail::wait_node& node) noexcept;

@@ -11,7 +11,7 @@
 #include "../support/books.hpp"
 #include "ringpool/multi_size_ring_pool.hpp"
 
-#if defined(__cpp_impl_coroutine)  // clang 14 has no <coroutine> of libstdc++'s
+#if defined(__cpp_impl_coroutine)
 
 #include <coroutine>
 

@@ -116,7 +116,11 @@ TEST(buffer_waiter, a_cancelled_one_gets_nothing_and_the_next_gets_it) {
   held.reset();
   EXPECT_EQ(first.calls, 0);
   EXPECT_EQ(second.calls, 1);
+  EXPECT_FALSE(second.cancel());
+  EXPECT_TRUE(pool.enqueue(first));
   second.got.reset();
+  EXPECT_EQ(first.calls, 1);
+  first.got.reset();
   test::expect_whole(pool);
 }
 

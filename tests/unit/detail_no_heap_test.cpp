@@ -191,6 +191,26 @@ TEST(no_heap, in_hardened_pools) {
   test::expect_whole(pool);
 }
 
+TEST(no_heap, on_waits_that_are_served_cancelled_and_timed_out) {
+  ring_buffer_pool pool(64, 1, {.upstream = nullptr});
+  EXPECT_EQ(heap_calls_during([&] {
+              for (int i = 0; i < 50; ++i) {
+                buffer_waiter first(
+                    1, [](buffer_waiter& /*self*/, buffer&& got) noexcept { got.reset(); });
+                buffer_waiter second(1, [](buffer_waiter&, buffer&&) noexcept {});
+                buffer held = pool.alloc(1);
+                (void)pool.enqueue(first);
+                (void)pool.enqueue(second);
+                (void)second.cancel();
+                (void)pool.alloc_for(1, std::chrono::microseconds(1));
+                held.reset();
+              }
+            }),
+            0U);
+  EXPECT_EQ(pool.stats().wait_count, 150U);
+  test::expect_whole(pool);
+}
+
 TEST(no_heap, in_every_class_of_a_set) {
   multi_size_ring_pool pool({{64, 64}, {256, 64}, {1024, 64}},
                             {.elastic_capacity = 8, .upstream = nullptr});

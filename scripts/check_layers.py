@@ -17,7 +17,7 @@ from cxx_source import Finding, main, read_sources
 
 LAYERS = """
 L0  config  error  stats  detail/atomics  detail/backoff
-L1  arena | index_ring | size_classes | memory_checker
+L1  arena | index_ring | size_classes | memory_checker | fault_plan
     | detail/counters  detail/thread_slot  detail/asymmetric_fence  detail/slot_map  detail/fork_list  detail/gate_state
       detail/reference_count
 L2  index_cache | buffer | shared_buffer | detail/upstream

@@ -22,6 +22,7 @@ pool_stats multi_size_stats::total() const noexcept {
     sum.raid_count += one.raid_count;
     sum.refusal_count += one.refusal_count;
     sum.misuse_count += one.misuse_count;
+    sum.injected_count += one.injected_count;
   }
   sum.upstream_in_use_bytes = upstream_in_use_bytes;
   return sum;

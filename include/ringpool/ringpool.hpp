@@ -9,6 +9,7 @@
 #include "ringpool/chain_cursor.hpp"
 #include "ringpool/config.hpp"
 #include "ringpool/error.hpp"
+#include "ringpool/fault_plan.hpp"
 #include "ringpool/index_cache.hpp"
 #include "ringpool/index_ring.hpp"
 #include "ringpool/multi_size_ring_pool.hpp"

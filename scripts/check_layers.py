@@ -22,7 +22,7 @@ L1  arena | index_ring | size_classes | memory_checker | fault_plan
       detail/reference_count
 L2  index_cache | buffer | shared_buffer | detail/upstream
 L3  ring_buffer_pool  pool_layout
-L4  multi_size_ring_pool  buffer_chain  chain_cursor
+L4  multi_size_ring_pool  buffer_chain  chain_cursor | account
 L5  ringpool  adapters/c_api | codec/frame  codec/chain_frame
     | adapters/pmr | adapters/asio | adapters/uring
 """

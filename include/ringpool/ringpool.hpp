@@ -3,6 +3,7 @@
 
 // The core: everything but codecs and adapters.
 
+#include "ringpool/account.hpp"
 #include "ringpool/arena.hpp"
 #include "ringpool/buffer.hpp"
 #include "ringpool/buffer_chain.hpp"

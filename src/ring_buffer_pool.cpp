@@ -9,6 +9,7 @@
 
 #include "memory_checker.hpp"
 #include "pool_layout.hpp"
+#include "ringpool/fault_plan.hpp"
 
 // All atomics here are relaxed: counters that stand for themselves, and states of buffers that
 // belong to the calling thread; the push and pop of a buffer order the rest.
@@ -136,7 +137,7 @@ void ring_buffer_pool::lay_out(const detail::pool_layout& layout, std::byte* met
   references_ = reinterpret_cast<detail::reference_count*>(metadata + layout.references_offset);
   checked_ = layout.checked;
   const bool slow = options_.hardened || checked_;
-  fast_size_ = slow ? 0 : buffer_size_;
+  fast_size_ = slow || options_.faults != nullptr ? 0 : buffer_size_;
   fast_slots_ = slow || options_.zero_on_free != zeroing::none ? 0 : capacity_;
   if (checked_) {
     detail::memory_checker::adopt(region, region_bytes());
@@ -169,6 +170,9 @@ ring_buffer_pool::~ring_buffer_pool() {
 auto ring_buffer_pool::take_slow(std::size_t size, source from, form as) noexcept -> placement {
   if (size == 0) {
     return {empty_address(), empty_slot};
+  }
+  if (fast_size_ == 0 && from != source::any_for_waiter && refuse_on_purpose()) [[unlikely]] {
+    return {};
   }
   std::uintptr_t address = 0;
   const std::size_t visible_bytes = as == form::handle ? buffer_size_ : size;
@@ -240,7 +244,8 @@ auto ring_buffer_pool::hand_out(std::uint64_t number, std::uintptr_t address,
   return {data, slot_index{static_cast<std::uint32_t>(number)}};
 }
 
-/// Hardened and checked pools: what is due before a buffer is given out.
+/// Hardened and checked pools, and those with a plan of faults: what is due before a buffer is
+/// given out.
 void ring_buffer_pool::prepare(std::uint64_t number, std::byte* data,
                                std::size_t visible_bytes) noexcept {
   if (checked_) {
@@ -248,7 +253,7 @@ void ring_buffer_pool::prepare(std::uint64_t number, std::byte* data,
     const bool zero = options_.zero_on_free == zeroing::all;
     detail::memory_checker::give(region_start(), data, visible_bytes,
                                  zero ? content::zero : content::undefined);
-  } else {
+  } else if (options_.hardened) {
     guard(number, data);
   }
 }
@@ -261,6 +266,15 @@ std::size_t ring_buffer_pool::allocate_bulk(std::span<void*> out) noexcept {
           states[map.number_at(address)].store(buffer_state::held, detail::relaxed);
           out[i] = reinterpret_cast<void*>(address);
         });
+  } else if (options_.faults != nullptr) {  // asked for each buffer; the first refused is the end
+    for (; filled < out.size(); ++filled) {
+      std::byte* const data = take_slow(buffer_size_, source::ring, form::handle).data;
+      if (data == nullptr) {
+        break;
+      }
+      out[filled] = data;
+    }
+    return filled;
   }
   std::uintptr_t addresses[index_cache::max_items];
   while (filled < out.size()) {
@@ -494,6 +508,7 @@ pool_stats ring_buffer_pool::stats() const noexcept {
   now.oversize_count = oversize_.load(detail::relaxed);
   now.refusal_count = ring.refusal_count + refusals_.load(detail::relaxed);
   now.misuse_count = misuses_.load(detail::relaxed);
+  now.injected_count = injected_.load(detail::relaxed);
 
   const detail::wait_totals waiters = waiters_.totals();
   now.waiting = waiters.waiting;

@@ -26,6 +26,7 @@ pool_stats multi_size_stats::total() const noexcept {
     sum.wait_count += one.wait_count;
     sum.wait_timeout_count += one.wait_timeout_count;
     sum.wait_total_ns += one.wait_total_ns;
+    sum.injected_count += one.injected_count;
   }
   sum.upstream_in_use_bytes = upstream_in_use_bytes;
   return sum;

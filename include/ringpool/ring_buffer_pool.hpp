@@ -45,6 +45,8 @@
 
 namespace ringpool {
 
+class fault_plan;
+
 /// What a buffer's bytes become when it is given back.
 enum class zeroing : std::uint8_t {
   none,  ///< they stay
@@ -74,6 +76,9 @@ struct pool_options {
   std::chrono::milliseconds elastic_decay{5000};
   /// False: owners of caches fence for themselves, as where the kernel refuses membarrier.
   bool use_membarrier = true;
+  /// Allocations to refuse on purpose, in tests; nullptr: none. Outlives the pool. Every allocation
+  /// then takes the slow path.
+  fault_plan* faults = nullptr;
 };
 
 namespace detail {
@@ -228,6 +233,7 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
                                                   wait_queue::reason why) noexcept;
 
   void count_refusal() noexcept;
+  [[nodiscard]] RINGPOOL_COLD bool refuse_on_purpose() noexcept;
   [[nodiscard]] placement take_elastic(std::size_t visible_bytes, source from) noexcept;
   [[nodiscard]] placement take_upstream(std::size_t size) noexcept;
   placement hand_out(std::uint64_t number, std::uintptr_t address,
@@ -258,8 +264,9 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   // ---- Hot: one line, read by every call, written by raids alone (the gate, in cache_).
   detail::slot_map map_;  // of the ring's buffers
   std::uint64_t fast_slots_ =
-      0;                         // frees below it may go fast; 0: none (hardened, checked, zeroing)
-  std::uint64_t fast_size_ = 0;  // requests of 1 .. it may go fast; 0: none (hardened, checked)
+      0;  // frees below it may go fast; 0: none (hardened, checked, zeroing)
+  std::uint64_t fast_size_ =
+      0;  // requests of 1 .. it may go fast; 0: none (hardened, checked, faults)
   std::atomic<buffer_state>* states_ = nullptr;
   index_cache cache_;
 
@@ -285,6 +292,7 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   std::atomic<std::uint64_t> oversize_{0};
   std::atomic<std::uint64_t> refusals_{0};
   std::atomic<std::uint64_t> misuses_{0};
+  std::atomic<std::uint64_t> injected_{0};
 
   wait_queue waiters_;
   ring_buffer_pool* family_ = this;  // the pools that share upstream_

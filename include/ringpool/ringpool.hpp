@@ -3,6 +3,7 @@
 
 // The core: everything but codecs and adapters.
 
+#include "ringpool/account.hpp"
 #include "ringpool/arena.hpp"
 #include "ringpool/async_alloc.hpp"
 #include "ringpool/buffer.hpp"
@@ -11,6 +12,7 @@
 #include "ringpool/chain_cursor.hpp"
 #include "ringpool/config.hpp"
 #include "ringpool/error.hpp"
+#include "ringpool/fault_plan.hpp"
 #include "ringpool/index_cache.hpp"
 #include "ringpool/index_ring.hpp"
 #include "ringpool/multi_size_ring_pool.hpp"

@@ -31,6 +31,7 @@ struct pool_stats {
   std::uint64_t raid_count = 0;             ///< times a thread took what other caches held
   std::uint64_t refusal_count = 0;          ///< requests that got nothing
   std::uint64_t misuse_count = 0;           ///< calls reported to the misuse handler
+  std::uint64_t injected_count = 0;         ///< of refusal_count: by the pool's fault_plan
 
   std::uint64_t waiting = 0;             ///< who wait for a buffer now
   std::uint64_t wait_count = 0;          ///< who ever waited: alloc_until, async_alloc, enqueue

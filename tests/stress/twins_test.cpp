@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "account_traffic.hpp"
 #include "broken_atomics.hpp"
 #include "broken_pools.hpp"
 #include "exact_capacity.hpp"
@@ -178,6 +179,22 @@ TEST(shared_traffic_twin, a_count_whose_fetch_add_is_a_load_and_a_store_is_caugh
 TEST(shared_traffic_twin, a_count_whose_fetch_sub_is_a_load_and_a_store_is_caught) {
   expect_caught("buffer",
                 [](verdict& log) { run_shared<torn_atomics<tear::fetch_sub>>(log, 50'000); });
+}
+
+// ---- account_traffic ----------------------------------------------------------------------------
+
+template <class Atomics>
+void run_accounts(verdict& log, std::size_t rounds) {
+  account_traffic<basic_account<Atomics>>(4, rounds, log).run();
+}
+
+TEST(account_traffic_twin, the_unbroken_accounts_on_the_same_atomics_are_sound) {
+  expect_sound([](verdict& log) { run_accounts<torn_atomics<tear::none>>(log, scaled(50'000)); });
+}
+TEST(account_traffic_twin, accounts_whose_compare_exchange_is_a_load_and_a_store_are_caught) {
+  expect_caught("an account", [](verdict& log) {
+    run_accounts<torn_atomics<tear::compare_exchange>>(log, 50'000);
+  });
 }
 
 // ---- exact_capacity -----------------------------------------------------------------------------

@@ -14,7 +14,8 @@ pool_stats distinct_stats(std::uint64_t seed) {
        {&one.alloc_count, &one.free_count, &one.fallback_count, &one.available, &one.ring_size,
         &one.in_use, &one.cached, &one.peak_in_use, &one.elastic_capacity, &one.elastic_in_use,
         &one.elastic_alloc_count, &one.upstream_alloc_count, &one.upstream_in_use_bytes,
-        &one.oversize_count, &one.raid_count, &one.refusal_count, &one.misuse_count}) {
+        &one.oversize_count, &one.raid_count, &one.refusal_count, &one.misuse_count,
+        &one.injected_count}) {
     *member = next++;
   }
   one.buffer_size = next;
@@ -55,6 +56,7 @@ TEST(stats, total_adds_every_counter_of_every_class) {
   EXPECT_EQ(sum.raid_count, a.raid_count + b.raid_count);
   EXPECT_EQ(sum.refusal_count, a.refusal_count + b.refusal_count);
   EXPECT_EQ(sum.misuse_count, a.misuse_count + b.misuse_count);
+  EXPECT_EQ(sum.injected_count, a.injected_count + b.injected_count);
 }
 
 TEST(stats, total_counts_the_bytes_from_upstream_once) {

@@ -115,8 +115,9 @@ set_target_properties(ringpool_bench_shared ringpool_bench_consumer PROPERTIES
 target_compile_features(ringpool_bench_shared PUBLIC cxx_std_20)
 add_dependencies(ringpool_bench ringpool_bench_consumer)
 
-# ---- Servers that `ringpool serve` is compared with, see bench/servers/compare.py.
-add_library(ringpool_bench_server_options OBJECT bench/servers/options.cpp)
+# ---- Servers that `ringpool serve` is compared with, see bench/servers/compare.py. Built when they
+# are asked for, and tested with `./test --all`.
+add_library(ringpool_bench_server_options OBJECT EXCLUDE_FROM_ALL bench/servers/options.cpp)
 target_link_libraries(ringpool_bench_server_options PRIVATE CLI11::CLI11 ringpool_dev_flags)
 target_compile_options(ringpool_bench_server_options PRIVATE $<$<CONFIG:Release>:-O0>)
 target_compile_features(ringpool_bench_server_options PUBLIC cxx_std_20)
@@ -134,7 +135,7 @@ foreach(file IN LISTS ringpool_bench_server_files)
       continue()
     endif()
   endif()
-  add_executable(ringpool_bench_${name} ${file})
+  add_executable(ringpool_bench_${name} EXCLUDE_FROM_ALL ${file})
   target_include_directories(ringpool_bench_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tools/ringpool)
   target_link_libraries(ringpool_bench_${name}
     PRIVATE ringpool_bench_server_options Threads::Threads ringpool_dev_flags)
@@ -148,7 +149,7 @@ foreach(file IN LISTS ringpool_bench_server_files)
 endforeach()
 
 # The members of a room, for `ringpool serve --mode room`, see bench/servers/uring.py.
-add_executable(ringpool_bench_room_client bench/servers/room_client.cpp)
+add_executable(ringpool_bench_room_client EXCLUDE_FROM_ALL bench/servers/room_client.cpp)
 target_include_directories(ringpool_bench_room_client
   PRIVATE ${PROJECT_SOURCE_DIR}/tools/ringpool)
 target_link_libraries(ringpool_bench_room_client
@@ -193,14 +194,14 @@ if(TARGET ringpool_cli)
       COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tests/bench/test_servers.py
               $<TARGET_FILE:ringpool_cli> ${server} ${program})
     set_tests_properties(bench.${name} PROPERTIES
-      LABELS bench TIMEOUT 60 RESOURCE_LOCK server SKIP_RETURN_CODE 77
+      LABELS more TIMEOUT 60 RESOURCE_LOCK server SKIP_RETURN_CODE 77
       ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
   endforeach()
   add_test(NAME bench.rooms
     COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tests/bench/test_rooms.py
             $<TARGET_FILE:ringpool_cli> $<TARGET_FILE:ringpool_bench_room_client>)
   set_tests_properties(bench.rooms PROPERTIES
-    LABELS bench TIMEOUT 120 RESOURCE_LOCK server SKIP_RETURN_CODE 77
+    LABELS more TIMEOUT 120 RESOURCE_LOCK server SKIP_RETURN_CODE 77
     ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
 endif()
 

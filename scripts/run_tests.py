@@ -217,7 +217,8 @@ STEPS = (
          in_turn(build("fuzz", "ringpool_fuzz_quick"), ctest("fuzz", "-E", "command_line"))),
     # What a change of the command, or a release, wants besides.
     Step("tidy", "clang-tidy 14 on the library", tidy, more=True),
-    Step("package-all", "further ways to bring the library in", ctest("release", "-L", "^more$"), more=True),
+    Step("more", "further ways to bring the library in, and the servers of the benchmarks",
+         in_turn(build("release", "ringpool_bench_servers"), ctest("release", "-L", "^more$")), more=True),
     Step("fuzz-all", "likewise, the command line too", in_turn(build("fuzz"), ctest("fuzz")), more=True),
     Step("asan-all", "the command and everything else, and its tests, with AddressSanitizer",
          in_turn(build("asan"), ctest("asan", "-E", "_twin|server.demo")), more=True),

@@ -217,13 +217,13 @@ auto basic_account<Atomics>::alloc(Pool& pool, std::size_t size) noexcept
     return {};
   }
   buffer got = pool.alloc(size, std::nothrow);
-  const std::uint64_t whole = got ? got.capacity() : 0;
-  if (!got || !try_charge(whole - size)) {
+  const std::uint64_t whole_bytes = got ? got.capacity() : 0;
+  if (!got || !try_charge(whole_bytes - size)) {
     got.reset();
     refund(size);
     return {};
   }
-  return {std::move(got), *this, whole};
+  return {std::move(got), *this, whole_bytes};
 }
 
 /// Accounts to choose from, when somebody has to go.

@@ -100,12 +100,18 @@ TEST(wait_traffic_twin, the_pool_under_the_bugs_is_sound) {
 }
 
 TEST(wait_traffic_twin, a_second_look_left_out_is_caught) {
-  const outcome seen = run_broken<wait_bug::no_second_look>();
+  outcome seen = run_broken<wait_bug::no_second_look>();
+  for (int again = 0; again < 50 && seen.how == ending::sound; ++again) {  // a matter of chance
+    seen = run_broken<wait_bug::no_second_look>();
+  }
   EXPECT_EQ(static_cast<int>(seen.how), static_cast<int>(ending::stuck)) << seen.text;
 }
 
 TEST(wait_traffic_twin, a_buffer_that_comes_at_the_deadline_and_is_kept_is_caught) {
-  const outcome seen = run_broken<wait_bug::keeps_late_buffer>();
+  outcome seen = run_broken<wait_bug::keeps_late_buffer>();
+  for (int again = 0; again < 50 && seen.how == ending::sound; ++again) {
+    seen = run_broken<wait_bug::keeps_late_buffer>();
+  }
   EXPECT_TRUE(seen.how == ending::violation || seen.how == ending::stuck) << seen.text;
 }
 

@@ -19,7 +19,7 @@ constexpr std::size_t most_events = 256;
 /// For the kernel to give back what it was told to; it does so at once.
 constexpr std::chrono::seconds longest_cancellation{2};
 constexpr unsigned completions_per_turn = 4096;
-constexpr unsigned entries_per_submit = 64;
+constexpr unsigned entries_per_submit = 16;
 constexpr std::uint32_t multishot_reserve = listener::backlog + 64;
 constexpr std::uint32_t single_accepts = 64;
 constexpr std::uint32_t most_tables = 4096;

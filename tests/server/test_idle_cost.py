@@ -38,7 +38,8 @@ class IdleCost(unittest.TestCase):
                   f"{stats['bytes_per_connection']:.1f} in tables", flush=True)
             for peer in peers:
                 peer.close()
-        self.assertGreater(each, 8)  # its record at least: the measurement measures
+        # Its record at least, less what the server let go of meanwhile: the measurement measures.
+        self.assertGreater(each, 4)
         self.assertLessEqual(stats["bytes_per_connection"], self.MOST_BYTES)
         if not os.environ.get("RINGPOOL_SANITIZERS"):  # they keep books of their own on every block
             self.assertLessEqual(each, self.MOST_BYTES)

@@ -183,25 +183,24 @@ buffer_ring::buffer_ring(ring& owner, std::uint16_t group, unsigned entries)
     throw_error(errno, "cannot map a provided-buffer ring");
   }
   ring_ = static_cast<::io_uring_buf_ring*>(memory);
-  try {
-    open();
-  } catch (...) {
+  if (const int error = open(); error != 0) {
     ::munmap(memory, mapped_bytes_);
-    throw;
+    throw_error(error, "cannot register a provided-buffer ring");
   }
 }
 
-void buffer_ring::open() {
+int buffer_ring::open() noexcept {
+  if (open_) {
+    return 0;
+  }
   ::io_uring_buf_reg registration{};
   registration.ring_addr = reinterpret_cast<std::uintptr_t>(ring_);
   registration.ring_entries = entries_;
   registration.bgid = group_;
   ::io_uring_buf_ring_init(ring_);
-  if (const int error = ::io_uring_register_buf_ring(&owner_.native(), &registration, 0);
-      error < 0) {
-    throw_error(-error, "cannot register a provided-buffer ring");
-  }
-  open_ = true;
+  const int error = ::io_uring_register_buf_ring(&owner_.native(), &registration, 0);
+  open_ = error >= 0;
+  return open_ ? 0 : -error;
 }
 
 void buffer_ring::close() noexcept {

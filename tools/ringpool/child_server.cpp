@@ -68,7 +68,7 @@ scratch_directory::scratch_directory() {
   if (error) {
     throw load_error("there is no directory for temporary files; TMPDIR, when set, must name one");
   }
-  std::string pattern = (parent / "ringpool-demo-XXXXXX").string();
+  std::string pattern = (parent / "ringpool-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) {
     throw load_error(
         fmt::format("cannot make a directory like {}: {}", pattern, std::strerror(errno)));

@@ -107,9 +107,11 @@ void uring_loop::wait() noexcept {
   const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
                                  unfinished_.empty() ? wait_limit_ms() : 0);
   ready_.swap(unfinished_);
-  for (int i = 0; i < count; ++i) {
+  const auto unfinished = static_cast<std::ptrdiff_t>(ready_.size());
+  for (int i = 0; i < count; ++i) {  // each table once: of the events each is another's
     const std::uint32_t number = events[static_cast<std::size_t>(i)].data.u32;
-    if (std::find(ready_.begin(), ready_.end(), number) == ready_.end()) {
+    if (std::find(ready_.begin(), ready_.begin() + unfinished, number) ==
+        ready_.begin() + unfinished) {
       ready_.push_back(number);
     }
   }
@@ -231,9 +233,14 @@ void uring_loop::on_accept(std::uint32_t number, const ::io_uring_cqe& completio
   }
   if (completion.res >= 0) {
     service_.adopt(number, static_cast<std::uint32_t>(completion.res));
-  } else if (completion.res == -ENFILE || completion.res == -EMFILE) {
-    turned_away_.add();  // by the kernel: a process-wide limit
+    return;
   }
+  if (completion.res == -ENFILE || completion.res == -EMFILE) {
+    turned_away_.add();  // by the kernel: a limit of the machine
+  }
+  // What would fail again at once waits for the next tick.
+  paused_ = completion.res != -ECANCELED && completion.res != -ECONNABORTED &&
+            completion.res != -EAGAIN && completion.res != -EINTR;
 }
 
 /// Has accepts under way where there are free slots, or hands the turn on.
@@ -245,7 +252,7 @@ void uring_loop::keep_accepting() noexcept {
   if (pass || full || draining()) {
     stop_accepting();
   }
-  if (accepts_under_way_ != 0 || draining()) {
+  if (accepts_under_way_ != 0 || paused_ || draining()) {
     return;
   }
   if (pass) {
@@ -395,6 +402,7 @@ void uring_loop::drop_empty_tables() noexcept {
 // --- time, and the end ---
 
 void uring_loop::on_tick() noexcept {
+  paused_ = false;
   service_.on_tick();
   if (trim_is_due()) {
     service_.trim();

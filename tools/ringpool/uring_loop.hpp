@@ -82,6 +82,7 @@ class uring_loop final : public server_loop {
   bool multishot_ = false;  // of those under way: one that goes on by itself
   bool stopping_ = false;   // they have been told to end
   bool my_turn_ = false;
+  bool paused_ = false;                       // no accepts until the next tick: the last one failed
   bool anywhere_ = false;                     // entries may have been prepared in any table
   std::optional<clock::time_point> cut_off_;  // when the drain was over
 };

@@ -22,11 +22,7 @@ constexpr unsigned completions = 2048;
 }  // namespace
 
 uring_service::uring_service(const uring_settings& settings, multi_size_ring_pool& pool)
-    : settings_(settings),
-      pool_(pool),
-      source_(pool),
-      sessions_(max_sessions),
-      chunks_(max_chunks) {
+    : settings_(settings), source_(pool), sessions_(max_sessions), chunks_(max_chunks) {
   for (const ring_buffer_pool& one : pool.classes()) {
     if (one.buffer_size() >= settings.receive_bytes) {
       const std::uint64_t all = one.capacity() + one.options().elastic_capacity;

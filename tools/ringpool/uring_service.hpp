@@ -163,7 +163,6 @@ class uring_service {
   void for_each_open(Action action) noexcept;
 
   uring_settings settings_;
-  multi_size_ring_pool& pool_;
   pool_source source_;
   slab<uring_session> sessions_;
   slab<shared_chunk> chunks_;

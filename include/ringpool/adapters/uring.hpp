@@ -151,8 +151,9 @@ class buffer_ring {
   }
   /// Takes it from the kernel, with what is in it.
   void close() noexcept;
-  /// Gives it to the kernel again, empty. Throws std::system_error.
-  void open();
+  /// Gives it to the kernel again, empty. 0, or an errno: then it stays closed. Nothing if it is
+  /// open.
+  [[nodiscard]] int open() noexcept;
 
  private:
   ring& owner_;
@@ -222,7 +223,9 @@ class receive_buffers {
   /// Takes what the kernel owns beyond `target` back into the pool: the rings are made anew, with
   /// two system calls each. On the ring's thread nothing is received meanwhile, and receives that
   /// are armed go on. Nothing happens while completions wait to be seen: they may name buffers.
-  void shrink(unsigned target) {
+  /// Where the kernel has no memory for the new ring, receives end with ENOBUFS until refill() gets
+  /// one.
+  void shrink(unsigned target) noexcept {
     if (kernel_owned_ > target && owner_.all_seen()) {
       for (auto& one : groups_) {
         one->recall();
@@ -272,6 +275,9 @@ class receive_buffers {
 
     unsigned refill(Pool& pool, std::size_t bytes, unsigned target) noexcept {
       unsigned added = 0;
+      if (entry_ring_.open() != 0) [[unlikely]] {
+        return 0;
+      }
       while (!empty_.empty() && owned() < target) {
         buffer fresh = pool.try_alloc(bytes);
         if (!fresh) {
@@ -287,14 +293,13 @@ class receive_buffers {
       }
       return added;
     }
-    void recall() {
+    void recall() noexcept {
       entry_ring_.close();
       for (std::size_t id = 0; id < slots_.size(); ++id) {
         if (slots_[id]) {
           static_cast<void>(take(static_cast<std::uint16_t>(id)));
         }
       }
-      entry_ring_.open();
     }
     [[nodiscard]] buffer take(std::uint16_t id) noexcept {
       empty_.push_back(id);

@@ -62,6 +62,12 @@ void buffer_chain::drop_block(piece_block& block) noexcept {
   std::destroy_at(&block);
 }
 
+/// Where pieces go that have no room: the chain's own block, moved up in it, while they are few and
+/// all in there, else a new one. nullptr: none was to be had.
+detail::piece_block* buffer_chain::room_for(std::size_t pieces, pool_ref source) noexcept {
+  return front_ == nullptr && pieces <= inline_pieces ? &inline_ : make_block(source);
+}
+
 /// Makes room for `count` pieces, at most four, in the last block. False: none was to be had.
 bool buffer_chain::reserve_back(std::size_t count, pool_ref source) noexcept {
   piece_block& block = back();
@@ -69,12 +75,9 @@ bool buffer_chain::reserve_back(std::size_t count, pool_ref source) noexcept {
   if (block.capacity - block.last >= count) {
     return true;
   }
-  piece_block* target = &inline_;
-  if (front_ != nullptr || held + count > inline_pieces) {
-    target = make_block(source);
-    if (target == nullptr) {
-      return false;
-    }
+  piece_block* const target = room_for(held + count, source);
+  if (target == nullptr) {
+    return false;
   }
   if (front_ == nullptr) {
     move_items(block.items + block.first, held, target->items);
@@ -98,12 +101,9 @@ bool buffer_chain::reserve_front(std::size_t count, pool_ref source) noexcept {
   if (block.first >= count) {
     return true;
   }
-  piece_block* target = &inline_;
-  if (front_ != nullptr || held + count > inline_pieces) {
-    target = make_block(source);
-    if (target == nullptr) {
-      return false;
-    }
+  piece_block* const target = room_for(held + count, source);
+  if (target == nullptr) {
+    return false;
   }
   if (front_ == nullptr) {
     const std::uint32_t first = target->capacity - held;

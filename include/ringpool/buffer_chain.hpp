@@ -207,6 +207,7 @@ class buffer_chain {
   [[nodiscard]] bool push_back(shared_buffer& piece) noexcept;
   [[nodiscard]] bool push_front(shared_buffer& piece) noexcept;
   RINGPOOL_COLD bool reserve_back(std::size_t count, pool_ref source) noexcept;
+  [[nodiscard]] detail::piece_block* room_for(std::size_t pieces, pool_ref source) noexcept;
   RINGPOOL_COLD bool reserve_front(std::size_t count, pool_ref source) noexcept;
   void drop_block(piece_block& block) noexcept;
   void pop_front() noexcept;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <thread>
 
@@ -18,6 +17,7 @@
 #include "demo_report.hpp"
 #include "load.hpp"
 #include "load_options.hpp"
+#include "load_report.hpp"
 #include "load_session.hpp"
 #include "stop_signal.hpp"
 
@@ -235,15 +235,6 @@ double demo::planned_seconds() const {
          1.0;  // the last for starting, connecting and stopping
 }
 
-void write_report(const std::string& file, const demo_result& result) {
-  std::ofstream out(file);
-  out << demo_report_json(result).dump(2) << '\n';
-  out.flush();
-  if (!out) {
-    throw load_error(fmt::format("cannot write the report to '{}'", file));
-  }
-}
-
 }  // namespace
 
 void add_demo_command(CLI::App& app, demo_options& options) {
@@ -284,7 +275,7 @@ int run_demo(const demo_options& options) {
     const demo_result result = demo(options).run();
     fmt::print("{}", demo_report_text(result, palette(wants_colour(STDOUT_FILENO))));
     if (!options.json_file.empty()) {
-      write_report(options.json_file, result);
+      write_report(options.json_file, demo_report_json(result));
     }
     return demo_failures(result).empty() ? 0 : exit_faults;
   } catch (const interrupted&) {

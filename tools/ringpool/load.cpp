@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <stdexcept>
 
@@ -52,20 +51,6 @@ class running_state {
   double rate_ = 0.0;
 };
 
-herd_observer idle_observer(progress_display& display, const std::string& stage,
-                            std::uint32_t connections) {
-  const std::int64_t start_ns = monotonic_ns();
-  return [&display, stage, connections, start_ns](std::uint64_t done) {
-    const double passed = static_cast<double>(monotonic_ns() - start_ns) / 1e9;
-    const double share = static_cast<double>(done) / connections;
-    display.update({.stage = stage,
-                    .fraction = share,
-                    .elapsed_seconds = passed,
-                    .remaining_seconds = share > 0 ? passed * (1 - share) / share : 0,
-                    .frames_per_second = passed > 0 ? static_cast<double>(done) / passed : 0});
-  };
-}
-
 load_result drive(const load_options& options, load_session& session, const load_phase& phase) {
   const std::atomic<bool>& stop = stop_requested();
   progress_display display(options.progress);
@@ -77,7 +62,7 @@ load_result drive(const load_options& options, load_session& session, const load
                                                .seed = options.seed,
                                                .run = unique_run()});
     result.idle_connections = options.idle;
-    result.idle_before = idle->connect(stop, idle_observer(display, "idle", options.idle));
+    result.idle_before = idle->connect(stop, counting_progress(display, "idle", options.idle));
   }
   const std::int64_t start_ns = monotonic_ns();
   session.connect(stop, [&](const load_snapshot& seen) {
@@ -91,19 +76,10 @@ load_result drive(const load_options& options, load_session& session, const load
         phase, stop, [&](const load_snapshot& seen) { running.update(state.next(seen)); });
   }
   if (idle != nullptr && !stop.load(std::memory_order_relaxed)) {
-    result.idle_after = idle->lap(stop, idle_observer(running, "idle again", options.idle));
+    result.idle_after = idle->lap(stop, counting_progress(running, "idle again", options.idle));
   }
   result.interrupted = stop.load(std::memory_order_relaxed);
   return result;
-}
-
-void write_json(const std::string& file, const nlohmann::json& report) {
-  std::ofstream out(file);
-  out << report.dump(2) << '\n';
-  out.flush();
-  if (!out) {
-    throw load_error(fmt::format("cannot write the report to '{}'", file));
-  }
 }
 
 }  // namespace
@@ -117,7 +93,7 @@ int run_load(const load_options& options) {
     fmt::print("{}", load_report_text(session.setup(), phase, result,
                                       palette(wants_colour(STDOUT_FILENO))));
     if (!options.json_file.empty()) {
-      write_json(options.json_file, load_report_json(session.setup(), phase, result));
+      write_report(options.json_file, load_report_json(session.setup(), phase, result));
     }
     return load_exit_code(result);
   } catch (const std::invalid_argument& error) {

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "load_report.hpp"
 
+#include <fstream>
+
 #include <chrono>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include "load_socket.hpp"
 
 namespace ringpool::tools {
 namespace {
@@ -168,6 +172,15 @@ nlohmann::json load_report_json(const load_setup& setup, const load_phase& phase
   report["unsent"] = tally.unsent;
   report["latency_ns"] = histogram_json(tally.latency);
   return report;
+}
+
+void write_report(const std::string& file, const nlohmann::json& report) {
+  std::ofstream out(file);
+  out << report.dump(2) << '\n';
+  out.flush();
+  if (!out) {
+    throw load_error(fmt::format("cannot write the report to '{}'", file));
+  }
 }
 
 int load_exit_code(const load_result& result) noexcept {

@@ -33,6 +33,9 @@ nlohmann::json load_report_json(const load_setup& setup, const load_phase& phase
 /// {"count", "min", "mean", "p50", "p90", "p99", "p99_9", "p99_99", "max"}, in nanoseconds.
 nlohmann::json histogram_json(const latency_histogram& histogram);
 
+/// Throws load_error when it cannot be written.
+void write_report(const std::string& file, const nlohmann::json& report);
+
 /// 0 clean, 1 faults, 130 interrupted without faults.
 int load_exit_code(const load_result& result) noexcept;
 

@@ -19,6 +19,7 @@
 #include "herd.hpp"
 #include "load.hpp"
 #include "load_loop.hpp"
+#include "load_report.hpp"
 #include "load_session.hpp"
 #include "memory_use.hpp"
 #include "million_report.hpp"
@@ -59,7 +60,6 @@ class million {
   [[nodiscard]] std::unique_ptr<load_session> session_with(
       const child_server& server, const std::atomic<std::uint32_t>* allowance) const;
   load_tally round(load_session& session, std::uint32_t number, const char* which);
-  [[nodiscard]] herd_observer observer(const std::string& stage, std::uint64_t count);
   server_snapshot settled(child_server& server) const;
   [[nodiscard]] double elapsed() const {
     return static_cast<double>(monotonic_ns() - start_ns_) / 1e9;
@@ -121,20 +121,6 @@ void million::start() {
   result_.own_before = memory_use_of_this_process().private_dirty_bytes;
 }
 
-herd_observer million::observer(const std::string& stage, std::uint64_t count) {
-  const std::int64_t begin = monotonic_ns();
-  return [this, stage, count, begin](std::uint64_t done) {
-    const double passed = static_cast<double>(monotonic_ns() - begin) / 1e9;
-    const double share = static_cast<double>(done) / static_cast<double>(count);
-    display_.update({.stage = stage,
-                     .fraction = share,
-                     .elapsed_seconds = elapsed(),
-                     .remaining_seconds = share > 0 ? passed * (1 - share) / share : 0,
-                     .frames_per_second = passed > 0 ? static_cast<double>(done) / passed : 0,
-                     .faults = 0});
-  };
-}
-
 /// Throws load_error where the next connections would take memory that others need.
 void million::check_memory(std::uint64_t done) const {
   if (const std::uint64_t left = machine_memory_now().available; left < least_available) {
@@ -161,7 +147,7 @@ void million::connect_idle() {
       failure = std::current_exception();
     }
   });
-  const herd_observer show = observer("connecting", options_.connections);
+  const herd_observer show = counting_progress(display_, "connecting", options_.connections);
   const auto finish = [&] {
     allowance.store(options_.active, std::memory_order_relaxed);
     active.join();
@@ -249,7 +235,8 @@ void million::measure_rounds() {
 void million::last_lap() {
   check_stop();
   result_.last_lap =
-      herd_->lap(stop_requested(), observer("every connection again", options_.connections));
+      herd_->lap(stop_requested(),
+                 counting_progress(display_, "every connection again", options_.connections));
   check_stop();
 }
 
@@ -352,12 +339,7 @@ int run_million(const million_options& options) {
     fmt::print("{}", million_report_text(result, palette(wants_colour(STDOUT_FILENO))));
     std::fflush(stdout);
     if (!options.json_file.empty()) {
-      std::ofstream out(options.json_file);
-      out << million_report_json(result).dump(2) << '\n';
-      out.flush();
-      if (!out) {
-        throw load_error(fmt::format("cannot write the report to '{}'", options.json_file));
-      }
+      write_report(options.json_file, million_report_json(result));
     }
     const auto promises = judge(result);
     return std::all_of(promises.begin(), promises.end(),

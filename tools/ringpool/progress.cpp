@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -118,6 +120,21 @@ void progress_display::erase() {
   }
   std::fflush(stderr);
   drawn_ = false;
+}
+
+std::function<void(std::uint64_t done)> counting_progress(progress_display& display,
+                                                          std::string stage, std::uint64_t total) {
+  const auto begin = std::chrono::steady_clock::now();
+  return [&display, stage = std::move(stage), total, begin](std::uint64_t done) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
+    const double seconds = passed.count();
+    const double share = static_cast<double>(done) / static_cast<double>(total);
+    display.update({.stage = stage,
+                    .fraction = share,
+                    .elapsed_seconds = seconds,
+                    .remaining_seconds = share > 0 ? seconds * (1 - share) / share : 0,
+                    .frames_per_second = seconds > 0 ? static_cast<double>(done) / seconds : 0});
+  };
 }
 
 }  // namespace ringpool::tools

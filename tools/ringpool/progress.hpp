@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace CLI {
@@ -54,5 +55,10 @@ class progress_display {
   bool drawn_ = false;
   double next_line_seconds_ = 0.0;
 };
+
+/// Shows how many of `total` are done, each time it is told, counted from now on.
+[[nodiscard]] std::function<void(std::uint64_t done)> counting_progress(progress_display& display,
+                                                                        std::string stage,
+                                                                        std::uint64_t total);
 
 }  // namespace ringpool::tools

@@ -21,9 +21,7 @@
 // - No buffer is lost: ~receive_buffers takes the ring from the kernel first, then frees its slots.
 // - Bytes that the kernel reads for a send stay held until it says that it is done: send_ledger.
 //
-// Not used, and why (docs/millions.md): incremental consumption (a slow reader of one frame pins
-// the frames of others in the same buffer) and bundles (together with it and multishot a receive
-// ends after one completion).
+// Not used, and why: incremental consumption and bundles, see docs/millions.md.
 
 #include <liburing.h>
 

@@ -149,8 +149,7 @@ class buffer_ring {
   }
   /// Takes it from the kernel, with what is in it.
   void close() noexcept;
-  /// Gives it to the kernel again, empty. 0, or an errno: then it stays closed. Nothing if it is
-  /// open.
+  /// Gives it to the kernel again, empty. 0, or an errno: it stays closed. Nothing if it is open.
   [[nodiscard]] int open() noexcept;
 
  private:

@@ -10,7 +10,7 @@ find_package(ZLIB REQUIRED)
 #
 # Options are read once and reports printed once, but CLI11 and the JSON library were a third of the
 # time that a build took: no need to optimise that part, nor to parse them in every file anew.
-file(GLOB ringpool_tools_sources CONFIGURE_DEPENDS tools/ringpool/*.cpp)
+file(GLOB_RECURSE ringpool_tools_sources CONFIGURE_DEPENDS tools/ringpool/*.cpp)
 list(FILTER ringpool_tools_sources EXCLUDE REGEX "/main\\.cpp$")
 if(TARGET ringpool::uring)
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/uring_missing\\.cpp$")

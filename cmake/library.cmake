@@ -19,6 +19,9 @@ set_target_properties(ringpool PROPERTIES
   VERSION ${PROJECT_VERSION}
   SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})  # 0.x: a minor may break the ABI
 
+set(ringpool_usdt_definition RINGPOOL_USDT=$<BOOL:${RINGPOOL_USDT}>)
+target_compile_definitions(ringpool PRIVATE ${ringpool_usdt_definition})
+
 # ringpool::uring, where liburing is: io_uring over a pool.
 find_path(ringpool_liburing_include liburing.h)
 find_library(ringpool_liburing_library uring)
@@ -47,6 +50,7 @@ if(RINGPOOL_BUILD_C)
     FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/include FILES include/ringpool/ringpool.h)
   target_include_directories(ringpool_c PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_compile_features(ringpool_c PRIVATE cxx_std_20)
+  target_compile_definitions(ringpool_c PRIVATE ${ringpool_usdt_definition})
   target_link_libraries(ringpool_c
     PRIVATE Threads::Threads $<BUILD_INTERFACE:ringpool_dev_flags>)
   # -fno-gnu-unique: else the library could not be unloaded.

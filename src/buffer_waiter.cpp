@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ringpool/async_alloc.hpp"
+#include "ringpool/detail/probes.hpp"
 #include "ringpool/ring_buffer_pool.hpp"
 
 // Edges (release -> acquire):
@@ -69,7 +70,7 @@ buffer ring_buffer_pool::alloc_until(std::size_t size, steady_clock::time_point 
   }
   sleeper self(size);
   if (!can_ever_serve(size)) {
-    count_refusal();
+    count_refusal(size);
     return {};
   }
   bool ordered = add_waiter(self) == wait_queue::added::waits;
@@ -83,7 +84,7 @@ buffer ring_buffer_pool::alloc_until(std::size_t size, steady_clock::time_point 
     if (until < deadline) {
       serve_waiters();
     } else if (remove_waiter(self, wait_queue::reason::timed_out) == wait_queue::removal::waited) {
-      count_refusal();
+      count_refusal(size);
       return {};
     } else {  // its buffer is on the way
       ordered = true;
@@ -126,16 +127,30 @@ auto ring_buffer_pool::add_waiter(buffer_waiter& waiter) noexcept -> wait_queue:
   }
   waiter.fits = fits;
   waiter.weight = options_.upstream != nullptr ? std::max<std::size_t>(waiter.size(), 1) : 1;
-  return waiters_.add(
+  const void* const name = &waiter;  // it may be served and gone before add returns
+  detail::probes::wait_begin(this, buffer_size_, waiter.size(), name);
+  const wait_queue::added result = waiters_.add(
       waiter, cache_, [this](detail::wait_node& node) { return take_for(node); },
       [this](detail::wait_node& node) { deliver_to(node); });
+  if (result == wait_queue::added::stopped) {
+    detail::probes::wait_end(this, buffer_size_, name, detail::probes::wait_result::cancelled);
+  }
+  return result;
 }
 
 auto ring_buffer_pool::remove_waiter(buffer_waiter& waiter, wait_queue::reason why) noexcept
     -> wait_queue::removal {
-  return waiters_.remove(
+  using detail::probes::wait_result;
+  const void* const name = &waiter;
+  const wait_queue::removal result = waiters_.remove(
       waiter, why, cache_, [this](detail::wait_node& node) { return take_for(node); },
       [this](detail::wait_node& node) { deliver_to(node); });
+  if (result == wait_queue::removal::waited) {
+    const bool late = why == wait_queue::reason::timed_out;
+    detail::probes::wait_end(this, buffer_size_, name,
+                             late ? wait_result::timed_out : wait_result::cancelled);
+  }
+  return result;
 }
 
 void ring_buffer_pool::serve_waiters() noexcept {
@@ -177,6 +192,9 @@ bool ring_buffer_pool::take_for(detail::wait_node& node) noexcept {
 
 void ring_buffer_pool::deliver_to(detail::wait_node& node) noexcept {
   auto& waiter = static_cast<buffer_waiter&>(node);
+  using detail::probes::wait_result;  // no data: the pool is going
+  detail::probes::wait_end(this, buffer_size_, &waiter,
+                           node.data != nullptr ? wait_result::served : wait_result::cancelled);
   waiter.call_(waiter, handle({node.data, node.slot}, node.size));
 }
 

@@ -9,6 +9,7 @@
 
 #include "memory_checker.hpp"
 #include "pool_layout.hpp"
+#include "ringpool/detail/probes.hpp"
 #include "ringpool/fault_plan.hpp"
 
 // All atomics here are relaxed: counters that stand for themselves, and states of buffers that
@@ -171,7 +172,7 @@ auto ring_buffer_pool::take_slow(std::size_t size, source from, form as) noexcep
   if (size == 0) {
     return {empty_address(), empty_slot};
   }
-  if (fast_size_ == 0 && from != source::any_for_waiter && refuse_on_purpose()) [[unlikely]] {
+  if (fast_size_ == 0 && from != source::any_for_waiter && refuse_on_purpose(size)) [[unlikely]] {
     return {};
   }
   std::uintptr_t address = 0;
@@ -197,12 +198,13 @@ auto ring_buffer_pool::take_slow(std::size_t size, source from, form as) noexcep
     }
   }
   if (from != source::any_for_waiter) {
-    count_refusal();
+    count_refusal(size);
   }
   return {};
 }
 
-void ring_buffer_pool::count_refusal() noexcept {
+void ring_buffer_pool::count_refusal(std::size_t size) noexcept {
+  detail::probes::refusal(this, buffer_size_, size);
   if (!cache_.count_refusal()) {
     refusals_.fetch_add(1, detail::relaxed);
   }
@@ -219,6 +221,7 @@ auto ring_buffer_pool::take_elastic(std::size_t visible_bytes, source from) noex
     }
     look_for_waiters(from);
   }
+  detail::probes::elastic(this, buffer_size_);
   return hand_out(capacity_ + elastic_map_.number_at(address), address, visible_bytes);
 }
 
@@ -227,6 +230,7 @@ auto ring_buffer_pool::take_upstream(std::size_t size) noexcept -> placement {
   if (data == nullptr) {
     return {};
   }
+  detail::probes::upstream(this, buffer_size_, size);
   upstream_allocs_.fetch_add(1, detail::relaxed);
   if (size > buffer_size_) {
     oversize_.fetch_add(1, detail::relaxed);
@@ -284,7 +288,7 @@ std::size_t ring_buffer_pool::allocate_bulk(std::span<void*> out) noexcept {
       out[filled++] = hand_out(map_.number_at(addresses[i]), addresses[i], buffer_size_).data;
     }
     if (got < wanted) {
-      count_refusal();
+      count_refusal(buffer_size_);
       break;
     }
   }

@@ -21,6 +21,16 @@
 /// __tls_get_addr. Costs 8 bytes of the static TLS block when the library is loaded by dlopen.
 #define RINGPOOL_FAST_TLS [[gnu::tls_model("initial-exec")]]
 
+/// 1 where static tracepoints are compiled in, see detail/probes.hpp: Linux with SystemTap's
+/// <sys/sdt.h> at build time, which no program needs at run time. Set it to 0 to leave them out.
+#if !defined(RINGPOOL_USDT)
+#if defined(__linux__) && __has_include(<sys/sdt.h>)
+#define RINGPOOL_USDT 1
+#else
+#define RINGPOOL_USDT 0
+#endif
+#endif
+
 /// Keeps cold code out of the fast path's instruction lines.
 #define RINGPOOL_COLD [[gnu::cold, gnu::noinline]]
 

@@ -232,8 +232,8 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   [[nodiscard]] wait_queue::removal remove_waiter(buffer_waiter& waiter,
                                                   wait_queue::reason why) noexcept;
 
-  void count_refusal() noexcept;
-  [[nodiscard]] RINGPOOL_COLD bool refuse_on_purpose() noexcept;
+  void count_refusal(std::size_t size) noexcept;
+  [[nodiscard]] RINGPOOL_COLD bool refuse_on_purpose(std::size_t size) noexcept;
   [[nodiscard]] placement take_elastic(std::size_t visible_bytes, source from) noexcept;
   [[nodiscard]] placement take_upstream(std::size_t size) noexcept;
   placement hand_out(std::uint64_t number, std::uintptr_t address,

@@ -8,6 +8,7 @@
 
 #include "ringpool/detail/index_cache_raid.hpp"
 #include "ringpool/detail/index_ring_impl.hpp"
+#include "ringpool/detail/probes.hpp"
 #include "ringpool/index_cache.hpp"
 
 namespace ringpool {
@@ -104,6 +105,7 @@ bool basic_index_cache<Policy>::refill(const slot_map& map, std::uintptr_t& item
   if (count == 0) {
     return false;
   }
+  detail::probes::refill(map.base, map.stride, count);
   item = map.address_of(to_number(slots[0]));
   own_cache().direct_allocs.fetch_add(1, detail::relaxed);  // relaxed: a statistic
   if (count > 1) {
@@ -158,7 +160,10 @@ void basic_index_cache<Policy>::push_bulk(const slot_map& map,
       items = items.subspan(out_count);
       own_cache().direct_frees.fetch_add(out_count, detail::relaxed);  // relaxed: a statistic
     }
-    push_to_ring({out, out_count});
+    if (out_count != 0) {
+      detail::probes::flush(map.base, map.stride, out_count);
+      push_to_ring({out, out_count});
+    }
   }
 }
 
@@ -218,7 +223,9 @@ std::size_t basic_index_cache<Policy>::pop_bulk(const slot_map& map,
       out[count++] = map.address_of(to_number(slots[i]));
     }
     own_cache().direct_allocs.fetch_add(batch, detail::relaxed);  // relaxed: a statistic
-    if (batch == 0) {
+    if (batch != 0) {
+      detail::probes::refill(map.base, map.stride, batch);
+    } else {
       if (!raid(map, out[count])) {
         break;
       }

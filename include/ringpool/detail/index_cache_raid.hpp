@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "ringpool/detail/probes.hpp"
 #include "ringpool/index_cache.hpp"
 
 namespace ringpool {
@@ -13,6 +14,7 @@ namespace ringpool {
 
 template <class Policy>
 bool basic_index_cache<Policy>::raid(const slot_map& map, std::uintptr_t& item) noexcept {
+  detail::probes::raid_begin(map.base, map.stride);
   const auto [gate, ordered] = begin_raid();
   slot_index slots[max_items];
   std::size_t found = 0;
@@ -37,6 +39,7 @@ bool basic_index_cache<Policy>::raid(const slot_map& map, std::uintptr_t& item) 
     ring_->push_bulk({slots + 1, found - 1});
   }
   end_raid(clean, gate.clean ? pressure::none : pressure::felt);
+  detail::probes::raid_end(map.base, map.stride, found);
   return found != 0;
 }
 

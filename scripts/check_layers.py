@@ -19,7 +19,7 @@ LAYERS = """
 L0  config  error  stats  detail/atomics  detail/backoff
 L1  arena | index_ring | size_classes | memory_checker | fault_plan
     | detail/counters  detail/thread_slot  detail/asymmetric_fence  detail/slot_map  detail/fork_list  detail/gate_state
-      detail/reference_count
+      detail/reference_count  detail/spill_budget
 L2  index_cache | buffer | shared_buffer | detail/upstream | detail/wait_queue
 L3  pool_options  ring_buffer_pool  pool_layout  buffer_waiter  async_alloc
 L4  multi_size_ring_pool  buffer_chain  chain_cursor | account

@@ -100,6 +100,10 @@ buffer ring_buffer_pool::alloc_unless_waited_for(std::size_t size) noexcept {
   } else if (taken.data == nullptr && !waiters_.any()) {
     taken = take_slow(size, source::any_for_waiter, form::handle);
     look_for_waiters();
+    if (ring_buffer_pool& home = home_of(taken); &home != this) {
+      home.look_for_waiters();
+      return home.handle(taken, size);
+    }
   }
   return handle(taken, size);
 }
@@ -126,22 +130,47 @@ auto ring_buffer_pool::add_waiter(buffer_waiter& waiter) noexcept -> wait_queue:
   }
   waiter.fits = fits;
   waiter.weight = options_.upstream != nullptr ? std::max<std::size_t>(waiter.size(), 1) : 1;
-  return waiters_.add(
-      waiter, cache_, [this](detail::wait_node& node) { return take_for(node); },
+  spill_gate gate{this};
+  const wait_queue::added result = waiters_.add(
+      waiter, gate, [this](detail::wait_node& node) { return take_for(node); },
       [this](detail::wait_node& node) { deliver_to(node); });
+  if (options_.spill.class_count != 0) {
+    serve_family();
+  }
+  return result;
 }
 
 auto ring_buffer_pool::remove_waiter(buffer_waiter& waiter, wait_queue::reason why) noexcept
     -> wait_queue::removal {
-  return waiters_.remove(
-      waiter, why, cache_, [this](detail::wait_node& node) { return take_for(node); },
+  spill_gate gate{this};
+  const wait_queue::removal result = waiters_.remove(
+      waiter, why, gate, [this](detail::wait_node& node) { return take_for(node); },
       [this](detail::wait_node& node) { deliver_to(node); });
+  if (options_.spill.class_count != 0) {
+    serve_family();
+  }
+  return result;
 }
 
 void ring_buffer_pool::serve_waiters() noexcept {
+  if (options_.spill.class_count != 0) {
+    serve_family();
+  } else {
+    serve_own_waiters();
+  }
+}
+
+/// Returns how many it served.
+std::size_t ring_buffer_pool::serve_own_waiters() noexcept {
+  std::size_t served = 0;
+  spill_gate gate{this};
   waiters_.serve(
-      cache_, [this](detail::wait_node& node) { return take_for(node); },
-      [this](detail::wait_node& node) { deliver_to(node); });
+      gate, [this](detail::wait_node& node) { return take_for(node); },
+      [&](detail::wait_node& node) {
+        ++served;
+        deliver_to(node);
+      });
+  return served;
 }
 
 /// Upstream's budget is the family's: whoever has waited longest comes first, each pool once.
@@ -160,10 +189,13 @@ void ring_buffer_pool::serve_waiters_for_upstream() noexcept {
       }
     }
     if (oldest == family_size_) {
-      return;
+      break;
     }
-    family_[oldest].serve_waiters();
+    family_[oldest].serve_own_waiters();
     served |= std::uint64_t{1} << oldest;
+  }
+  if (options_.spill.class_count != 0) {
+    serve_family();
   }
 }
 
@@ -177,7 +209,8 @@ bool ring_buffer_pool::take_for(detail::wait_node& node) noexcept {
 
 void ring_buffer_pool::deliver_to(detail::wait_node& node) noexcept {
   auto& waiter = static_cast<buffer_waiter&>(node);
-  waiter.call_(waiter, handle({node.data, node.slot}, node.size));
+  const placement taken{node.data, node.slot};
+  waiter.call_(waiter, home_of(taken).handle(taken, node.size));
 }
 
 bool buffer_waiter::cancel() noexcept {

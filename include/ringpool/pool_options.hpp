@@ -19,10 +19,25 @@ enum class zeroing : std::uint8_t {
   all,   ///< zero: buffer_size bytes
 };
 
+/// What becomes of a request whose class of a set is spent, ring and elastic buffers: before
+/// upstream is asked, it may have a ring buffer of a larger class. A pool alone has no larger
+/// class, and looks at none of this.
+struct spill_options {
+  /// Larger classes that are tried, the next first; 0: none.
+  std::size_t class_count = 0;
+  /// Most buffers of one class that requests of smaller classes may hold at one time, calls under
+  /// way included. Has to be given, here or with a class, where class_count is.
+  std::size_t buffer_limit = 0;
+};
+
 struct pool_options {
   /// Further buffers after the ring's: address space, committed on first use, given back when
   /// idle. At most max_capacity; any number.
   std::size_t elastic_capacity = 0;
+  /// Elastic buffers, held ones included, that keep their memory when trim() or decay() gives the
+  /// others' back. At most elastic_capacity.
+  std::size_t elastic_floor = 0;
+  spill_options spill{};
   /// Serves what ring and elastic cannot; nullptr: none. Outlives the pool.
   std::pmr::memory_resource* upstream = std::pmr::new_delete_resource();
   /// Most bytes outstanding from upstream.

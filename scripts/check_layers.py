@@ -19,9 +19,9 @@ LAYERS = """
 L0  config  error  stats  detail/atomics  detail/backoff
 L1  arena | index_ring | size_classes | memory_checker | fault_plan
     | detail/counters  detail/thread_slot  detail/asymmetric_fence  detail/slot_map  detail/fork_list  detail/gate_state
-      detail/reference_count  detail/probes
+      detail/reference_count  detail/probes  detail/spill_budget
 L2  index_cache | buffer | shared_buffer | detail/upstream | detail/wait_queue
-L3  ring_buffer_pool  pool_layout  buffer_waiter  async_alloc
+L3  pool_options  ring_buffer_pool  pool_layout  buffer_waiter  async_alloc
 L4  multi_size_ring_pool  buffer_chain  chain_cursor | account
 L5  ringpool  adapters/c_api | codec/frame  codec/chain_frame
     | adapters/pmr | adapters/asio | adapters/uring

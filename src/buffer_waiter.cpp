@@ -101,6 +101,10 @@ buffer ring_buffer_pool::alloc_unless_waited_for(std::size_t size) noexcept {
   } else if (taken.data == nullptr && !waiters_.any()) {
     taken = take_slow(size, source::any_for_waiter, form::handle);
     look_for_waiters();
+    if (ring_buffer_pool& home = home_of(taken); &home != this) {
+      home.look_for_waiters();
+      return home.handle(taken, size);
+    }
   }
   return handle(taken, size);
 }
@@ -127,13 +131,17 @@ auto ring_buffer_pool::add_waiter(buffer_waiter& waiter) noexcept -> wait_queue:
   }
   waiter.fits = fits;
   waiter.weight = options_.upstream != nullptr ? std::max<std::size_t>(waiter.size(), 1) : 1;
+  spill_gate gate{this};
   const void* const name = &waiter;  // it may be served and gone before add returns
   detail::probes::wait_begin(this, buffer_size_, waiter.size(), name);
   const wait_queue::added result = waiters_.add(
-      waiter, cache_, [this](detail::wait_node& node) { return take_for(node); },
+      waiter, gate, [this](detail::wait_node& node) { return take_for(node); },
       [this](detail::wait_node& node) { deliver_to(node); });
   if (result == wait_queue::added::stopped) {
     detail::probes::wait_end(this, buffer_size_, name, detail::probes::wait_result::cancelled);
+  }
+  if (options_.spill.class_count != 0) {
+    serve_family();
   }
   return result;
 }
@@ -141,22 +149,41 @@ auto ring_buffer_pool::add_waiter(buffer_waiter& waiter) noexcept -> wait_queue:
 auto ring_buffer_pool::remove_waiter(buffer_waiter& waiter, wait_queue::reason why) noexcept
     -> wait_queue::removal {
   using detail::probes::wait_result;
+  spill_gate gate{this};
   const void* const name = &waiter;
   const wait_queue::removal result = waiters_.remove(
-      waiter, why, cache_, [this](detail::wait_node& node) { return take_for(node); },
+      waiter, why, gate, [this](detail::wait_node& node) { return take_for(node); },
       [this](detail::wait_node& node) { deliver_to(node); });
   if (result == wait_queue::removal::waited) {
     const bool late = why == wait_queue::reason::timed_out;
     detail::probes::wait_end(this, buffer_size_, name,
                              late ? wait_result::timed_out : wait_result::cancelled);
   }
+  if (options_.spill.class_count != 0) {
+    serve_family();
+  }
   return result;
 }
 
 void ring_buffer_pool::serve_waiters() noexcept {
+  if (options_.spill.class_count != 0) {
+    serve_family();
+  } else {
+    serve_own_waiters();
+  }
+}
+
+/// Returns how many it served.
+std::size_t ring_buffer_pool::serve_own_waiters() noexcept {
+  std::size_t served = 0;
+  spill_gate gate{this};
   waiters_.serve(
-      cache_, [this](detail::wait_node& node) { return take_for(node); },
-      [this](detail::wait_node& node) { deliver_to(node); });
+      gate, [this](detail::wait_node& node) { return take_for(node); },
+      [&](detail::wait_node& node) {
+        ++served;
+        deliver_to(node);
+      });
+  return served;
 }
 
 /// Upstream's budget is the family's: whoever has waited longest comes first, each pool once.
@@ -175,10 +202,13 @@ void ring_buffer_pool::serve_waiters_for_upstream() noexcept {
       }
     }
     if (oldest == family_size_) {
-      return;
+      break;
     }
-    family_[oldest].serve_waiters();
+    family_[oldest].serve_own_waiters();
     served |= std::uint64_t{1} << oldest;
+  }
+  if (options_.spill.class_count != 0) {
+    serve_family();
   }
 }
 
@@ -192,10 +222,11 @@ bool ring_buffer_pool::take_for(detail::wait_node& node) noexcept {
 
 void ring_buffer_pool::deliver_to(detail::wait_node& node) noexcept {
   auto& waiter = static_cast<buffer_waiter&>(node);
+  const placement taken{node.data, node.slot};
   using detail::probes::wait_result;  // no data: the pool is going
   detail::probes::wait_end(this, buffer_size_, &waiter,
-                           node.data != nullptr ? wait_result::served : wait_result::cancelled);
-  waiter.call_(waiter, handle({node.data, node.slot}, node.size));
+                           taken.data != nullptr ? wait_result::served : wait_result::cancelled);
+  waiter.call_(waiter, home_of(taken).handle(taken, node.size));
 }
 
 bool buffer_waiter::cancel() noexcept {

@@ -28,6 +28,37 @@ detail::failure check_classes(std::span<const size_class> sorted) {
   return {};
 }
 
+/// What holds for one class.
+pool_options options_of(const size_class& one, const pool_options& set) {
+  const class_settings& own = one.settings;
+  pool_options made = set;
+  made.elastic_capacity = own.elastic_capacity.value_or(set.elastic_capacity);
+  made.elastic_floor = own.elastic_floor.value_or(set.elastic_floor);
+  made.cache_limit = own.cache_limit.value_or(set.cache_limit);
+  made.spill.buffer_limit = own.spill_limit.value_or(set.spill.buffer_limit);
+  made.memory.prefault = own.prefault.value_or(set.memory.prefault);
+  return made;
+}
+
+/// Spill that can never happen is a mistake.
+detail::failure check_spill(std::span<const size_class> sorted, const pool_options& set) {
+  const auto lends = [&](const size_class& one) {
+    return options_of(one, set).spill.buffer_limit != 0;
+  };
+  if (set.spill.class_count != 0 && std::none_of(sorted.begin(), sorted.end(), lends)) {
+    return detail::fail(errc::invalid_option,
+                        "spill.class_count %zu, and no class lends a buffer: accepted is a "
+                        "spill.buffer_limit, or a class's spill_limit, of 1 to %zu",
+                        set.spill.class_count, max_capacity);
+  }
+  return {};
+}
+
+/// The same failure, of the class that the caller knows as number `index`.
+detail::failure of_class(const detail::failure& why, std::size_t index, std::size_t buffer_size) {
+  return detail::fail(why.code, "class %zu (size %zu): %s", index, buffer_size, why.text);
+}
+
 }  // namespace
 
 multi_size_ring_pool::multi_size_ring_pool(std::span<const size_class> classes,
@@ -66,7 +97,20 @@ detail::failure multi_size_ring_pool::build(std::span<const size_class> classes,
             [](const size_class& a, const size_class& b) { return a.buffer_size < b.buffer_size; });
   const std::span<const size_class> in_order(sorted, classes.size());
   detail::failure why = check_classes(in_order);
-  return why.failed() ? why : place_classes(in_order, options);
+  if (!why.failed()) {
+    why = check_spill(in_order, options);
+  }
+  std::size_t at = in_order.size();  // whose fault it is, if one class's
+  if (!why.failed()) {
+    why = place_classes(in_order, options, at);
+  }
+  if (!why.failed() || at == in_order.size()) {
+    return why;
+  }
+  const auto given = std::find_if(classes.begin(), classes.end(), [&](const size_class& one) {
+    return one.buffer_size == in_order[at].buffer_size;
+  });
+  return of_class(why, static_cast<std::size_t>(given - classes.begin()), given->buffer_size);
 }
 
 /// Where the parts of a set lie in its arena:
@@ -80,17 +124,19 @@ struct multi_size_ring_pool::plan {
   std::size_t region_bytes = 0;
 
   [[nodiscard]] detail::failure make(std::span<const size_class> sorted,
-                                     const pool_options& options);
+                                     const pool_options& options, std::size_t& at);
 };
 
 detail::failure multi_size_ring_pool::plan::make(std::span<const size_class> sorted,
-                                                 const pool_options& options) {
+                                                 const pool_options& options, std::size_t& at) {
   std::size_t metadata_bytes = 0;
   std::size_t widest = arena::huge_page_bytes;
   for (std::size_t i = 0; i < sorted.size(); ++i) {
     detail::pool_layout& layout = layouts[i];
-    if (detail::failure why = layout.plan(sorted[i].buffer_size, sorted[i].capacity, options, i);
+    if (detail::failure why = layout.plan(sorted[i].buffer_size, sorted[i].capacity,
+                                          options_of(sorted[i], options), i);
         why.failed()) {
+      at = i;
       return why;
     }
     metadata_bytes += layout.metadata_bytes;
@@ -114,9 +160,9 @@ detail::failure multi_size_ring_pool::plan::make(std::span<const size_class> sor
 }
 
 detail::failure multi_size_ring_pool::place_classes(std::span<const size_class> sorted,
-                                                    const pool_options& options) {
+                                                    const pool_options& options, std::size_t& at) {
   plan where;
-  detail::failure why = where.make(sorted, options);
+  detail::failure why = where.make(sorted, options, at);
   if (!why.failed()) {
     why = arena_.reserve(where.first_region + where.region_bytes * sorted.size());
   }
@@ -136,12 +182,13 @@ detail::failure multi_size_ring_pool::place_classes(std::span<const size_class> 
 
   std::size_t metadata_offset = where.shared_bytes;
   for (std::size_t i = 0; i < sorted.size() && !why.failed(); ++i) {
-    auto* pool = ::new (classes_ + i)
-        ring_buffer_pool(sorted[i].buffer_size, sorted[i].capacity, options, nullptr);
+    auto* pool = ::new (classes_ + i) ring_buffer_pool(sorted[i].buffer_size, sorted[i].capacity,
+                                                       options_of(sorted[i], options), nullptr);
     ++class_count_;
     why = pool->place({where.layouts[i], arena_, upstream_, metadata_offset,
                        where.first_region + i * where.region_bytes});
     metadata_offset += where.layouts[i].metadata_bytes;
+    at = why.failed() ? i : at;
   }
   for (std::size_t i = 0; i < class_count_; ++i) {
     classes_[i].family_ = classes_;
@@ -172,7 +219,8 @@ auto multi_size_ring_pool::take_slow(std::size_t size, source from, form as) noe
   if (const placement hit = home.take_fast(size); hit.data != nullptr) {
     return {&home, hit};
   }
-  return {&home, home.take_slow(size, from, as)};
+  const placement taken = home.take_slow(size, from, as);
+  return {&home.home_of(taken), taken};
 }
 
 buffer multi_size_ring_pool::alloc_for(std::size_t size,
@@ -222,6 +270,14 @@ std::size_t multi_size_ring_pool::trim() noexcept {
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < class_count_; ++i) {
     bytes += classes_[i].trim();
+  }
+  return bytes;
+}
+
+std::size_t multi_size_ring_pool::trim(std::size_t keep_count) noexcept {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < class_count_; ++i) {
+    bytes += classes_[i].trim(keep_count);
   }
   return bytes;
 }

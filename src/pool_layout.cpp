@@ -38,6 +38,19 @@ failure check_options(const pool_options& options) {
     return fail(errc::invalid_option, "elastic_capacity %zu: accepted are 0 to %zu",
                 options.elastic_capacity, max_capacity);
   }
+  if (options.elastic_floor > options.elastic_capacity) {
+    return fail(errc::invalid_option,
+                "elastic_floor %zu: accepted are 0 to elastic_capacity, which is %zu",
+                options.elastic_floor, options.elastic_capacity);
+  }
+  if (options.spill.class_count >= max_class_count) {
+    return fail(errc::invalid_option, "spill.class_count %zu: accepted are 0 to %zu",
+                options.spill.class_count, max_class_count - 1);
+  }
+  if (options.spill.buffer_limit > max_capacity) {
+    return fail(errc::invalid_option, "spill.buffer_limit %zu: accepted are 0 to %zu",
+                options.spill.buffer_limit, max_capacity);
+  }
   if (options.cache_limit > index_cache::max_items) {
     return fail(errc::invalid_option, "cache_limit %zu: accepted are 0 to %zu", options.cache_limit,
                 index_cache::max_items);

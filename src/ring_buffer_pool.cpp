@@ -190,6 +190,11 @@ auto ring_buffer_pool::take_slow(std::size_t size, source from, form as) noexcep
       if (const placement found = take_elastic(visible_bytes, from); found.data != nullptr) {
         return found;
       }
+      if (options_.spill.class_count != 0) [[unlikely]] {
+        if (const placement found = take_spilled(size, from, as); found.data != nullptr) {
+          return found;
+        }
+      }
     }
   }
   if (from != source::ring) {
@@ -221,8 +226,12 @@ auto ring_buffer_pool::take_elastic(std::size_t visible_bytes, source from) noex
     }
     look_for_waiters(from);
   }
+  const std::uint64_t number = capacity_ + elastic_map_.number_at(address);
+  if (states_[number].load(detail::relaxed) == buffer_state::free) [[unlikely]] {
+    elastic_committed_.fetch_add(1, detail::relaxed);
+  }
   detail::probes::elastic(this, buffer_size_);
-  return hand_out(capacity_ + elastic_map_.number_at(address), address, visible_bytes);
+  return hand_out(number, address, visible_bytes);
 }
 
 auto ring_buffer_pool::take_upstream(std::size_t size) noexcept -> placement {
@@ -314,7 +323,7 @@ void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept
       decay();
     }
   } else if (elastic_number < options_.elastic_capacity) {
-    if (take_back(capacity_ + elastic_number, data, used_bytes)) {
+    if (take_back(capacity_ + elastic_number, data, used_bytes, buffer_state::used)) {
       give_elastic(address);
     }
   } else {
@@ -372,17 +381,21 @@ void ring_buffer_pool::deallocate_bulk(std::span<void* const> pointers) noexcept
 }
 
 /// Ends the caller's ownership: the buffer may be pushed. False: misuse, nothing changed.
-bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data,
-                                 std::size_t bytes) noexcept {
+bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data, std::size_t bytes,
+                                 buffer_state free) noexcept {
+  const buffer_state seen = states_[number].load(detail::relaxed);
   if (options_.hardened) {
-    if (!hardened_take_back(number, data)) {
+    if (!hardened_take_back(number, data, free)) {
       return false;
     }
-  } else if (states_[number].load(detail::relaxed) != buffer_state::held) {
+  } else if (!is_out(seen)) {
     misused(misuse_kind::double_free, data, number);
     return false;
   } else {
-    states_[number].store(buffer_state::free, detail::relaxed);  // published by the push
+    states_[number].store(free, detail::relaxed);  // published by the push
+  }
+  if (seen == buffer_state::lent) [[unlikely]] {
+    lent_.give_back();
   }
   if (fast_slots_ == 0) [[unlikely]] {
     clean(data, bytes);
@@ -463,16 +476,16 @@ bool ring_buffer_pool::canary_intact(const std::byte* data) const noexcept {
   return std::memcmp(data + buffer_size_, &canary, sizeof canary) == 0;
 }
 
-bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data) noexcept {
+bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data,
+                                          buffer_state free) noexcept {
   buffer_state seen = states_[number].load(detail::relaxed);
-  if (seen == buffer_state::held && !checked_ && !canary_intact(data)) {
+  if (is_out(seen) && !checked_ && !canary_intact(data)) {
     misused(misuse_kind::canary_overwritten, data, number);
     return false;
   }
   // relaxed: of two racing frees one wins, by this word alone; the push publishes the rest
-  if (seen != buffer_state::held ||
-      !states_[number].compare_exchange_strong(seen, buffer_state::free, detail::relaxed,
-                                               detail::relaxed)) {
+  if (!is_out(seen) ||
+      !states_[number].compare_exchange_strong(seen, free, detail::relaxed, detail::relaxed)) {
     misused(misuse_kind::double_free, data, number);
     return false;
   }
@@ -487,44 +500,6 @@ bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data)
 }
 
 // ---- Looking at it ------------------------------------------------------------------------------
-
-pool_stats ring_buffer_pool::stats() const noexcept {
-  const detail::cache_totals ring = cache_.totals();
-  pool_stats now;
-  now.buffer_size = buffer_size_;
-  now.ring_size = capacity_;
-  now.cached = std::min<std::uint64_t>(ring.cached, capacity_);
-  now.available = std::min<std::uint64_t>(ring_.available() + now.cached, capacity_);
-  now.in_use = capacity_ - now.available;
-  now.peak_in_use = ring_.touched();
-  now.raid_count = cache_.raid_count();
-
-  if (options_.elastic_capacity != 0) {
-    const detail::cache_totals elastic = elastic_cache_.totals();
-    now.elastic_capacity = options_.elastic_capacity;
-    now.elastic_alloc_count = elastic.alloc_count;
-    now.free_count = elastic.free_count;
-    const std::uint64_t free = elastic_ring_.available() + elastic.cached;
-    now.elastic_in_use = now.elastic_capacity - std::min(free, now.elastic_capacity);
-  }
-  now.upstream_alloc_count = upstream_allocs_.load(detail::relaxed);
-  now.upstream_in_use_bytes = upstream_ == nullptr ? 0 : upstream_->in_use_bytes();
-  now.oversize_count = oversize_.load(detail::relaxed);
-  now.refusal_count = ring.refusal_count + refusals_.load(detail::relaxed);
-  now.misuse_count = misuses_.load(detail::relaxed);
-  now.injected_count = injected_.load(detail::relaxed);
-
-  const detail::wait_totals waiters = waiters_.totals();
-  now.waiting = waiters.waiting;
-  now.wait_count = waiters.waits;
-  now.wait_timeout_count = waiters.timeouts;
-  now.wait_total_ns = waiters.waited_ns;
-
-  now.fallback_count = now.elastic_alloc_count + now.upstream_alloc_count;
-  now.alloc_count = ring.alloc_count + now.fallback_count;
-  now.free_count += ring.free_count + upstream_frees_.load(detail::relaxed);
-  return now;
-}
 
 std::span<std::byte> ring_buffer_pool::ring_storage() const noexcept {
   return {region_start(), capacity_ * map_.stride};
@@ -586,6 +561,7 @@ void ring_buffer_pool::on_fork(void* self, detail::fork_phase phase) noexcept {
   tls_thread_id = 0;
   const std::uint32_t own_slot = detail::thread_slot();
   pool.cache_.after_fork(own_slot);
+  pool.recount_lent();
   if (pool.options_.elastic_capacity != 0) {
     pool.elastic_cache_.after_fork(own_slot);
     if (pool.trimming_.exchange(false, detail::relaxed)) {

@@ -17,6 +17,7 @@ pool_stats multi_size_stats::total() const noexcept {
     sum.elastic_capacity += one.elastic_capacity;
     sum.elastic_in_use += one.elastic_in_use;
     sum.elastic_alloc_count += one.elastic_alloc_count;
+    sum.elastic_committed_bytes += one.elastic_committed_bytes;
     sum.upstream_alloc_count += one.upstream_alloc_count;
     sum.oversize_count += one.oversize_count;
     sum.raid_count += one.raid_count;
@@ -27,6 +28,8 @@ pool_stats multi_size_stats::total() const noexcept {
     sum.wait_timeout_count += one.wait_timeout_count;
     sum.wait_total_ns += one.wait_total_ns;
     sum.injected_count += one.injected_count;
+    sum.spill_count += one.spill_count;
+    sum.spill_in_use += one.spill_in_use;
   }
   sum.upstream_in_use_bytes = upstream_in_use_bytes;
   return sum;

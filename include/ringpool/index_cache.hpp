@@ -114,6 +114,7 @@ class basic_index_cache {
   void drain(const slot_map& map) noexcept;
 
   /// While somebody waits the gate is closed, so that every free takes the slow path and looks.
+  /// Each queue of waiters, of at most 127, says so in turn: true, then false.
   void set_waited(bool waited) noexcept;
   /// After set_waited(true): returns when the other threads' calls that may not have seen it have
   /// ended, and what they cached can be raided. False: no fence was to be had, some may not.

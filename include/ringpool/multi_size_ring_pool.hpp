@@ -30,7 +30,8 @@ namespace ringpool {
 class multi_size_ring_pool {
  public:
   /// Classes in any order, 1 to max_class_count, no buffer size twice. `options` hold for each
-  /// class, upstream and its budget for the whole set. Throws std::system_error with an errc.
+  /// class, but for what its settings say; upstream and its budget for the whole set. Throws
+  /// std::system_error with an errc, and a text that names the class, counted from 0 as given.
   explicit multi_size_ring_pool(std::span<const size_class> classes, pool_options options = {});
   multi_size_ring_pool(std::initializer_list<size_class> classes, pool_options options = {});
   /// As the constructor, without exceptions: nullptr and `error`.
@@ -41,16 +42,18 @@ class multi_size_ring_pool {
   multi_size_ring_pool(const multi_size_ring_pool&) = delete;
   multi_size_ring_pool& operator=(const multi_size_ring_pool&) = delete;
 
-  /// Ring and elastic of the smallest class that fits, then upstream. A size above max_size() goes
-  /// to upstream. size 0: a valid handle that uses no buffer. Throws std::bad_alloc when all are
-  /// spent.
+  /// Ring and elastic of the smallest class that fits, the rings of larger classes as
+  /// pool_options::spill has it, then upstream. A handle's capacity is its buffer's. A size above
+  /// max_size() goes to upstream. size 0: a valid handle that uses no buffer. Throws std::bad_alloc
+  /// when all are spent.
   [[nodiscard]] buffer alloc(std::size_t size);
   /// As alloc; an empty handle when all are spent.
   [[nodiscard]] buffer alloc(std::size_t size, const std::nothrow_t&) noexcept;
-  /// The ring of the smallest class that fits, alone.
+  /// The ring of the smallest class that fits, alone: no spill.
   [[nodiscard]] buffer try_alloc(std::size_t size) noexcept;
   /// As ring_buffer_pool's, of the smallest class that fits: waiters of one class are served first
-  /// come, first served; for upstream memory, those of all classes.
+  /// come, first served; for upstream memory, those of all classes. What a class lends goes to its
+  /// own waiters first.
   [[nodiscard]] buffer alloc_for(std::size_t size, std::chrono::nanoseconds timeout) noexcept;
   [[nodiscard]] buffer alloc_until(std::size_t size,
                                    std::chrono::steady_clock::time_point deadline) noexcept;
@@ -72,6 +75,8 @@ class multi_size_ring_pool {
 
   /// Sums of the classes': see ring_buffer_pool.
   std::size_t trim() noexcept;
+  /// Leaves `keep_count` elastic buffers of each class their memory.
+  std::size_t trim(std::size_t keep_count) noexcept;
   std::size_t decay() noexcept;
 
   [[nodiscard]] multi_size_stats stats() const;
@@ -96,7 +101,7 @@ class multi_size_ring_pool {
   [[nodiscard]] detail::failure build(std::span<const size_class> classes,
                                       const pool_options& options);
   [[nodiscard]] detail::failure place_classes(std::span<const size_class> sorted,
-                                              const pool_options& options);
+                                              const pool_options& options, std::size_t& at);
 
   struct plan;
   /// What was taken, and the class that took it.

@@ -16,6 +16,9 @@
 //   elastic         further buffers of the same range, committed on use, given back when idle
 //                  | spent, or none
 //                  v
+//   spill           in a set: the rings of larger classes, within what they lend
+//                  | spent, or none
+//                  v
 //   upstream        std::pmr::memory_resource within a budget of bytes
 //                  | spent, or none: std::bad_alloc, nullptr
 
@@ -23,7 +26,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <memory_resource>
 #include <new>
 #include <span>
 #include <system_error>
@@ -35,51 +37,17 @@
 #include "ringpool/detail/fork_list.hpp"
 #include "ringpool/detail/reference_count.hpp"
 #include "ringpool/detail/slot_map.hpp"
+#include "ringpool/detail/spill_budget.hpp"
 #include "ringpool/detail/upstream.hpp"
 #include "ringpool/detail/wait_queue.hpp"
 #include "ringpool/error.hpp"
 #include "ringpool/index_cache.hpp"
 #include "ringpool/index_ring.hpp"
+#include "ringpool/pool_options.hpp"
 #include "ringpool/shared_buffer.hpp"
 #include "ringpool/stats.hpp"
 
 namespace ringpool {
-
-class fault_plan;
-
-/// What a buffer's bytes become when it is given back.
-enum class zeroing : std::uint8_t {
-  none,  ///< they stay
-  used,  ///< zero: size() bytes of a handle, all bytes of a raw pointer
-  all,   ///< zero: buffer_size bytes
-};
-
-struct pool_options {
-  /// Further buffers after the ring's: address space, committed on first use, given back when
-  /// idle. At most max_capacity; any number.
-  std::size_t elastic_capacity = 0;
-  /// Serves what ring and elastic cannot; nullptr: none. Outlives the pool.
-  std::pmr::memory_resource* upstream = std::pmr::new_delete_resource();
-  /// Most bytes outstanding from upstream.
-  std::size_t upstream_budget_bytes = std::size_t{1} << 30;
-  zeroing zero_on_free = zeroing::none;
-  /// Also: racing double frees, canaries behind each buffer, writes after free, the last freer's
-  /// thread, buffers held at destruction. Every call then takes the slow path.
-  bool hardened = false;
-
-  /// Residency, huge pages, NUMA node and lock of the ring's buffers.
-  memory_options memory{};
-  /// Most buffers that one thread may cache, at most index_cache::max_items; 0: no caches. Pools
-  /// lower it for themselves: caches together never aim at more than half of the capacity.
-  std::size_t cache_limit = 128;
-  /// Elastic memory is given back once none was allocated for this long (see decay()).
-  std::chrono::milliseconds elastic_decay{5000};
-  /// False: owners of caches fence for themselves, as where the kernel refuses membarrier.
-  bool use_membarrier = true;
-  /// Allocations to refuse on purpose, in tests; nullptr: none. Outlives the pool. Every allocation
-  /// then takes the slow path.
-  fault_plan* faults = nullptr;
-};
 
 namespace detail {
 struct pool_layout;
@@ -151,9 +119,11 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   [[nodiscard]] std::size_t allocate_bulk(std::span<void*> out) noexcept;
   void deallocate_bulk(std::span<void* const> pointers) noexcept;
 
-  /// Gives the memory of free elastic buffers back to the system; returns bytes. Meanwhile they
-  /// are in this call, and not to be had by others.
-  std::size_t trim() noexcept;
+  /// Gives the memory of free elastic buffers back to the system, until options().elastic_floor, or
+  /// `keep_count`, have any; returns bytes. Meanwhile the free ones are in this call, and not to be
+  /// had by others.
+  std::size_t trim() noexcept { return trim(options_.elastic_floor); }
+  std::size_t trim(std::size_t keep_count) noexcept;
   /// Trims if no elastic buffer was allocated for options().elastic_decay. Slow paths call it now
   /// and then; a server's timer makes sure of it.
   std::size_t decay() noexcept;
@@ -185,7 +155,17 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   friend class buffer_waiter;
   friend class alloc_awaitable;
 
-  enum class buffer_state : std::uint8_t { free, held, trimmed };
+  enum class buffer_state : std::uint8_t {
+    free,            // of elastic buffers: those without memory, untouched or trimmed
+    held,            // by a caller; lent: by one who asked for a smaller class
+    lent,            //
+    used,            // an elastic buffer that is free and has memory
+    collected,       // such a one inside of trim
+    collected_bare,  // inside of trim, without memory
+  };
+  [[nodiscard]] static bool is_out(buffer_state state) noexcept {
+    return state == buffer_state::held || state == buffer_state::lent;
+  }
   enum class source : std::uint8_t { ring, any, any_for_waiter };
   /// What the caller gets: a pointer to the bytes it asked for, or a handle on all of a buffer.
   enum class form : std::uint8_t { pointer, handle };
@@ -217,6 +197,12 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
 
   using wait_queue = detail::basic_wait_queue<detail::wait_policy>;
   struct sleeper;
+  /// What a queue sees of the caches: the gates of the class and of those it may borrow from.
+  struct spill_gate {
+    ring_buffer_pool* pool;
+    void set_waited(bool waited) const noexcept;
+    [[nodiscard]] bool settle() const noexcept;
+  };
   [[nodiscard]] bool can_ever_serve(std::size_t size) const noexcept;
   [[nodiscard]] bool take_for(detail::wait_node& node) noexcept;
   void deliver_to(detail::wait_node& node) noexcept;
@@ -227,6 +213,8 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
     }
   }
   RINGPOOL_COLD void serve_waiters() noexcept;
+  std::size_t serve_own_waiters() noexcept;
+  void serve_family() noexcept;
   void serve_waiters_for_upstream() noexcept;
   [[nodiscard]] wait_queue::added add_waiter(buffer_waiter& waiter) noexcept;
   [[nodiscard]] wait_queue::removal remove_waiter(buffer_waiter& waiter,
@@ -235,13 +223,20 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   void count_refusal(std::size_t size) noexcept;
   [[nodiscard]] RINGPOOL_COLD bool refuse_on_purpose(std::size_t size) noexcept;
   [[nodiscard]] placement take_elastic(std::size_t visible_bytes, source from) noexcept;
+  [[nodiscard]] placement take_spilled(std::size_t size, source from, form as) noexcept;
+  [[nodiscard]] placement lend(std::size_t visible_bytes, source from) noexcept;
+  [[nodiscard]] ring_buffer_pool* lenders_end() noexcept;
+  [[nodiscard]] ring_buffer_pool& home_of(const placement& taken) noexcept;
+  void recount_lent() noexcept;
   [[nodiscard]] placement take_upstream(std::size_t size) noexcept;
   placement hand_out(std::uint64_t number, std::uintptr_t address,
                      std::size_t visible_bytes) noexcept;
   void prepare(std::uint64_t number, std::byte* data, std::size_t visible_bytes) noexcept;
   void clean(std::byte* data, std::size_t bytes) noexcept;
-  [[nodiscard]] bool take_back(std::uint64_t number, std::byte* data, std::size_t bytes) noexcept;
-  [[nodiscard]] bool hardened_take_back(std::uint64_t number, std::byte* data) noexcept;
+  [[nodiscard]] bool take_back(std::uint64_t number, std::byte* data, std::size_t bytes,
+                               buffer_state free = buffer_state::free) noexcept;
+  [[nodiscard]] bool hardened_take_back(std::uint64_t number, std::byte* data,
+                                        buffer_state free) noexcept;
   void give_elastic(std::uintptr_t address) noexcept;
   void give_unknown(void* pointer) noexcept;
   void misused(misuse_kind kind, const void* pointer, std::uint64_t number) noexcept;
@@ -251,7 +246,9 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   [[nodiscard]] bool starts_with(const std::byte* data, std::uint64_t word) const noexcept;
   [[nodiscard]] bool canary_intact(const std::byte* data) const noexcept;
   void collect_returned_elastic() noexcept;
-  std::size_t discard_collected_elastic() noexcept;
+  [[nodiscard]] std::size_t first_to_discard(std::size_t keep_count) const noexcept;
+  std::size_t discard_collected_elastic(std::size_t keep_count) noexcept;
+  std::size_t discard_run(std::size_t begin, std::size_t end) noexcept;
   void return_collected_elastic() noexcept;
   static void on_fork(void* self, detail::fork_phase phase) noexcept;
 
@@ -295,14 +292,17 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   std::atomic<std::uint64_t> injected_{0};
 
   wait_queue waiters_;
-  ring_buffer_pool* family_ = this;  // the pools that share upstream_
+  ring_buffer_pool* family_ = this;  // the pools that share upstream_, by rising size
   std::size_t family_size_ = 1;
+  detail::spill_budget lent_;
+  std::atomic<std::uint64_t> spills_{0};
 
   std::atomic<bool> trimming_{false};
   std::atomic<std::uint64_t> decay_seen_allocs_{0};
   std::atomic<std::int64_t> decay_looked_ms_{0};
   std::atomic<std::int64_t> decay_changed_ms_{0};
   std::atomic<bool> elastic_dirty_{false};
+  std::atomic<std::uint64_t> elastic_committed_{0};  // buffers
 
   arena own_arena_;                       // empty in a set
   detail::upstream_ledger own_upstream_;  // unused in a set

@@ -76,7 +76,7 @@ typedef struct rp_class {
 enum { RP_ZERO_NONE = 0, RP_ZERO_USED = 1, RP_ZERO_ALL = 2 };
 enum { RP_PAGES_BASE = 0, RP_PAGES_TRANSPARENT = 1, RP_PAGES_RESERVED = 2 };
 
-// See pool_options (ringpool/ring_buffer_pool.hpp). Made by rp_options_init, then changed.
+// See pool_options (ringpool/pool_options.hpp). Made by rp_options_init, then changed.
 typedef struct rp_options {
   size_t struct_size;            // sizeof(rp_options), as the caller's header has it
   size_t elastic_capacity;       // further buffers of each class, committed on use

@@ -16,6 +16,7 @@
 #include "ringpool/index_cache.hpp"
 #include "ringpool/index_ring.hpp"
 #include "ringpool/multi_size_ring_pool.hpp"
+#include "ringpool/pool_options.hpp"
 #include "ringpool/ring_buffer_pool.hpp"
 #include "ringpool/shared_buffer.hpp"
 #include "ringpool/size_classes.hpp"

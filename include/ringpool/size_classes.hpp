@@ -4,16 +4,30 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "ringpool/config.hpp"
 
 namespace ringpool {
 
+/// What one class of a set may have otherwise than the set's pool_options say.
+struct class_settings {
+  std::optional<std::size_t> elastic_capacity{};
+  std::optional<std::size_t> elastic_floor{};
+  std::optional<std::size_t> cache_limit{};
+  /// For spill_options::buffer_limit: what requests of smaller classes may hold of this one. 0: it
+  /// lends none.
+  std::optional<std::size_t> spill_limit{};
+  /// For memory_options::prefault: false where a large class is seldom used.
+  std::optional<bool> prefault{};
+};
+
 /// One class of a set: `capacity` buffers of `buffer_size` bytes.
 struct size_class {
   std::size_t buffer_size;
   std::size_t capacity;
+  class_settings settings{};
 };
 
 /// Size to class by one table load.

@@ -25,6 +25,7 @@ struct pool_stats {
   std::uint64_t elastic_capacity = 0;
   std::uint64_t elastic_in_use = 0;
   std::uint64_t elastic_alloc_count = 0;
+  std::uint64_t elastic_committed_bytes = 0;  ///< of elastic buffers that have memory
   std::uint64_t upstream_alloc_count = 0;
   std::uint64_t upstream_in_use_bytes = 0;  ///< as requested; of the whole set in a set
   std::uint64_t oversize_count = 0;         ///< of upstream_alloc_count: larger than buffer_size
@@ -32,6 +33,10 @@ struct pool_stats {
   std::uint64_t refusal_count = 0;          ///< requests that got nothing
   std::uint64_t misuse_count = 0;           ///< calls reported to the misuse handler
   std::uint64_t injected_count = 0;         ///< of refusal_count: by the pool's fault_plan
+
+  std::uint64_t spill_count = 0;   ///< requests for this class that a larger one served, which
+                                   ///< counts them in its alloc_count
+  std::uint64_t spill_in_use = 0;  ///< of in_use: held by requests for smaller classes
 
   std::uint64_t waiting = 0;             ///< who wait for a buffer now
   std::uint64_t wait_count = 0;          ///< who ever waited: alloc_until, async_alloc, enqueue

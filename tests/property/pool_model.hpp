@@ -34,7 +34,9 @@ class pool_against_model {
       class_model made;
       made.buffer_size = one.buffer_size;
       made.ring_size = one.capacity;
-      made.elastic_capacity = setup.options.elastic_capacity;
+      const class_settings& own = one.settings;
+      made.elastic_capacity = own.elastic_capacity.value_or(setup.options.elastic_capacity);
+      made.lends = own.spill_limit.value_or(setup.options.spill.buffer_limit);
       classes_.push_back(made);
     }
   }
@@ -88,7 +90,7 @@ class pool_against_model {
       case 12: return take_nothing();
       case 13: return free_again(rest);
       case 14: return free_inside(rest);
-      default: return (void)(rest % 2 == 0 ? pool_.trim() : pool_.decay());
+      default: return (void)(rest % 2 == 0 ? pool_.trim(rest / 2 % 5) : pool_.decay());
     }
   }
 
@@ -110,26 +112,38 @@ class pool_against_model {
     return classes_.size() - 1;
   }
 
-  /// Where a request must be served from; none: it must be refused.
-  [[nodiscard]] buffer_origin right_origin(std::size_t size, bool ring_alone) const {
-    const class_model& one = classes_[class_for(size)];
-    if (size <= one.buffer_size && one.ring_held < one.ring_size) {
-      return buffer_origin::ring;
+  /// Where a request must be served from, and by which class; none: it must be refused.
+  struct source {
+    buffer_origin origin;
+    std::size_t class_number;
+    bool lent = false;
+  };
+  [[nodiscard]] source right_source(std::size_t size, bool ring_alone) const {
+    const std::size_t asked = class_for(size);
+    const class_model& one = classes_[asked];
+    const bool fits = size <= one.buffer_size;
+    if (fits && one.ring_held < one.ring_size) {
+      return {buffer_origin::ring, asked};
     }
     if (ring_alone) {
-      return buffer_origin::none;
+      return {buffer_origin::none, asked};
     }
-    if (size <= one.buffer_size && one.elastic_held < one.elastic_capacity) {
-      return buffer_origin::elastic;
+    if (fits && one.elastic_held < one.elastic_capacity) {
+      return {buffer_origin::elastic, asked};
     }
-    return options_.upstream != nullptr && upstream_bytes_ + size <= options_.upstream_budget_bytes
-               ? buffer_origin::upstream
-               : buffer_origin::none;
+    const std::size_t end = std::min(asked + 1 + options_.spill.class_count, classes_.size());
+    for (std::size_t i = asked + 1; fits && i < end; ++i) {
+      if (classes_[i].lent < classes_[i].lends && classes_[i].ring_held < classes_[i].ring_size) {
+        return {buffer_origin::ring, i, true};
+      }
+    }
+    const bool within = upstream_bytes_ + size <= options_.upstream_budget_bytes;
+    return {options_.upstream != nullptr && within ? buffer_origin::upstream : buffer_origin::none,
+            asked};
   }
 
   void take(call how, std::size_t size) {
-    const buffer_origin right =
-        right_origin(size, how == call::try_alloc || how == call::try_allocate);
+    const source right = right_source(size, how == call::try_alloc || how == call::try_allocate);
     buffer handle;
     std::byte* data = nullptr;
     switch (how) {
@@ -147,7 +161,7 @@ class pool_against_model {
     }
     if (handle) {
       must(handle.size() == size, "a handle has another size than asked for");
-      must(handle.origin() == right, "a handle has another origin than it must");
+      must(handle.origin() == right.origin, "a handle has another origin than it must");
     }
     took(std::move(handle), data, size, right);
   }
@@ -162,13 +176,15 @@ class pool_against_model {
     const std::uint64_t right = std::min<std::uint64_t>(count, one.ring_size - one.ring_held);
     must(got == right, "a bulk got another number than it must");
     for (std::size_t i = 0; i < got && problem_.empty(); ++i) {
-      took({}, static_cast<std::byte*>(out[i]), one.buffer_size, buffer_origin::ring);
+      took({}, static_cast<std::byte*>(out[i]), one.buffer_size,
+           {buffer_origin::ring, class_for(size)});
     }
     one.refusals += right < count ? 1 : 0;
   }
 
-  void took(buffer handle, std::byte* data, std::size_t size, buffer_origin right) {
-    class_model& one = classes_[class_for(size)];
+  void took(buffer handle, std::byte* data, std::size_t size, const source& from) {
+    class_model& one = classes_[from.class_number];
+    const buffer_origin right = from.origin;
     if (right == buffer_origin::none) {
       ++one.refusals;
       return must(data == nullptr, "served beyond what there is");
@@ -180,13 +196,15 @@ class pool_against_model {
     // Raw pointers are for what was asked for, as a memory checker sees it.
     const bool whole = static_cast<bool>(handle) && right != buffer_origin::upstream;
     const std::size_t visible = whole ? one.buffer_size : size;
-    held_buffer taken{std::move(handle), class_for(size), size, visible, right, ++stamp_};
+    held_buffer taken{std::move(handle), from.class_number, from.lent, size, visible, right,
+                      ++stamp_};
     must(!taken.handle || taken.handle.capacity() == taken.capacity, "another capacity");
     if (overlaps(data, taken.capacity)) {
       (void)taken.handle.release();
       return wrong("a buffer overlaps one that is held");
     }
     count_taken(one, taken);
+    classes_[class_for(size)].spills += from.lent ? 1 : 0;
     // Upstream memory is whatever it is.
     must(options_.zero_on_free != zeroing::all || right == buffer_origin::upstream ||
              is_all(data, taken.capacity, 0),
@@ -201,6 +219,7 @@ class pool_against_model {
     const bool upstream = taken.origin == buffer_origin::upstream;
     one.ring_held += ring;
     one.ring_allocs += ring;
+    one.lent += taken.lent;
     one.elastic_held += elastic;
     one.elastic_allocs += elastic;
     one.upstream_held += upstream;
@@ -253,6 +272,7 @@ class pool_against_model {
     held_buffer one = std::move(where->second);
     class_model& home = classes_[one.class_number];
     home.ring_held -= one.origin == buffer_origin::ring;
+    home.lent -= one.lent;
     home.elastic_held -= one.origin == buffer_origin::elastic;
     home.upstream_held -= one.origin == buffer_origin::upstream;
     upstream_bytes_ -= one.origin == buffer_origin::upstream ? one.size : 0;
@@ -353,6 +373,8 @@ class pool_against_model {
     must(now.upstream_alloc_count == right.upstream_allocs, "upstream_alloc_count");
     must(now.oversize_count == right.oversize, "oversize_count");
     must(now.refusal_count == right.refusals, "refusal_count");
+    must(now.spill_count == right.spills, "spill_count");
+    must(now.spill_in_use == right.lent, "spill_in_use");
     must(now.cached <= now.available, "cached");
     must(now.peak_in_use >= now.in_use && now.peak_in_use <= now.ring_size, "peak_in_use");
   }

@@ -17,7 +17,7 @@
 namespace ringpool::test {
 namespace {
 
-using setup_numbers = std::array<std::uint16_t, 8>;
+using setup_numbers = std::array<std::uint16_t, 12>;
 
 RC_GTEST_PROP(pool_property, any_sequence_of_calls_leaves_what_the_model_says,
               (const setup_numbers& numbers)) {
@@ -137,11 +137,11 @@ struct writes_into_held_buffers : honest_pool {
     last_ = honest_pool::allocate(size);
     return last_;
   }
-  std::size_t trim() {
+  std::size_t trim(std::size_t keep_count) {
     if (last_ != nullptr && owns(last_)) {
       *static_cast<std::byte*>(last_) ^= std::byte{1};
     }
-    return honest_pool::trim();
+    return honest_pool::trim(keep_count);
   }
   void deallocate(void* pointer) {
     last_ = pointer == last_ ? nullptr : last_;
@@ -195,6 +195,38 @@ struct exceeds_its_budget : honest_pool {
       : honest_pool(classes, generous(options)) {}
 };
 
+/// Lends one buffer more than it may.
+struct exceeds_what_it_lends : honest_pool {
+  static pool_options generous(pool_options options) {
+    options.spill.buffer_limit += 1;
+    return options;
+  }
+  exceeds_what_it_lends(const std::vector<size_class>& classes, const pool_options& options)
+      : honest_pool(classes, generous(options)) {}
+};
+
+/// Takes the budget, and never gives it back: what was lent once is lent for ever.
+struct keeps_the_budget_of_what_it_lent : honest_pool {
+  using honest_pool::honest_pool;
+  void* allocate(std::size_t size) {
+    const std::uint64_t before = honest_pool::stats().classes.front().spill_count;
+    if (before >= 3 && size <= min_size()) {
+      void* const own = honest_pool::try_allocate(size);
+      return own;
+    }
+    return honest_pool::allocate(size);
+  }
+};
+
+/// try_alloc goes on to the larger class.
+struct spills_try_alloc : honest_pool {
+  using honest_pool::honest_pool;
+  void* try_allocate(std::size_t size) {
+    void* const own = honest_pool::try_allocate(size);
+    return own != nullptr || size > min_size() ? own : honest_pool::try_allocate(min_size() + 1);
+  }
+};
+
 struct takes_a_class_too_large : honest_pool {
   using honest_pool::honest_pool;
   void* try_allocate(std::size_t size) {
@@ -210,7 +242,8 @@ using seeded_bugs =
                    loses_a_freed_buffer, loses_one_of_a_bulk, refuses_though_there_is_one,
                    serves_try_alloc_from_elastic, writes_into_held_buffers, counts_a_free_too_few,
                    counts_a_refusal_as_an_allocation, swallows_a_double_free, exceeds_its_budget,
-                   takes_a_class_too_large>;
+                   takes_a_class_too_large, exceeds_what_it_lends, keeps_the_budget_of_what_it_lent,
+                   spills_try_alloc>;
 TYPED_TEST_SUITE(pool_with_a_seeded_bug, seeded_bugs);
 
 /// Two classes of whole lines, all of ring, elastic and upstream in reach: each bug can show.
@@ -219,6 +252,7 @@ pool_setup telling_setup() {
   made.classes = {{64, 4}, {256, 4}};
   made.options.elastic_capacity = 3;
   made.options.upstream_budget_bytes = 1000;
+  made.options.spill = {.class_count = 1, .buffer_limit = 1};
   return made;
 }
 

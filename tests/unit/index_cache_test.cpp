@@ -117,13 +117,14 @@ class index_cache_under_test : public testing::Test {
 TEST(gate_state, survives_its_packing_in_every_combination) {
   for (const unsigned items : {0U, 1U, 64U, 184U, 65535U}) {
     const auto target = static_cast<std::uint16_t>(items);
-    for (const std::uint32_t raiders : {0U, 1U, 2U, 16384U, (1U << 24) - 1}) {
+    for (const std::uint32_t raiders : {0U, 1U, 2U, 16384U, (1U << 21) - 1}) {
       for (unsigned flags = 0; flags < 16; ++flags) {
         const gate_state one{.target = target,
                              .open = (flags & 1) != 0,
                              .fenced = (flags & 2) != 0,
                              .clean = (flags & 4) != 0,
                              .opening = (flags & 8) != 0,
+                             .waited = static_cast<std::uint8_t>(flags * 8 + 7),
                              .raiders = raiders};
         const gate_state other = gate_state::unpack(one.pack());
         EXPECT_EQ(other.target, one.target);
@@ -131,6 +132,7 @@ TEST(gate_state, survives_its_packing_in_every_combination) {
         EXPECT_EQ(other.fenced, one.fenced);
         EXPECT_EQ(other.clean, one.clean);
         EXPECT_EQ(other.opening, one.opening);
+        EXPECT_EQ(other.waited, one.waited);
         EXPECT_EQ(other.raiders, one.raiders);
       }
     }

@@ -277,6 +277,115 @@ TEST(ring_buffer_pool_elastic, decay_gives_back_what_was_still_held_at_an_earlie
   test::expect_whole(pool);
 }
 
+TEST(ring_buffer_pool_elastic, committed_bytes_are_those_that_are_resident) {
+  constexpr std::size_t page = elastic_pages::page;
+  ring_buffer_pool pool(page, 2, elastic_alone(16));
+  const elastic_pages pages(pool);
+  EXPECT_EQ(pool.stats().elastic_committed_bytes, 0U);
+  for (int round = 0; round < 3; ++round) {
+    std::vector<void*> held = allocate_many(pool, 12);
+    fill(held, page);
+    EXPECT_EQ(pool.stats().elastic_committed_bytes, 10 * page);
+    EXPECT_EQ(pages.resident(), 10 * page);
+    test::give_all(pool, held);
+    EXPECT_EQ(pool.stats().elastic_committed_bytes, 10 * page) << "free, and not given back";
+    EXPECT_EQ(pool.trim(), 10 * page);
+    EXPECT_EQ(pool.trim(), 0U) << "there is nothing more";
+    EXPECT_EQ(pool.stats().elastic_committed_bytes, 0U);
+    EXPECT_EQ(pages.resident(), 0U);
+  }
+  test::expect_whole(pool);
+}
+
+TEST(ring_buffer_pool_elastic, trim_leaves_the_floor_and_what_the_caller_says) {
+  constexpr std::size_t page = elastic_pages::page;
+  pool_options options = elastic_alone(16);
+  options.elastic_floor = 6;
+  ring_buffer_pool pool(page, 2, options);
+  const elastic_pages pages(pool);
+  std::vector<void*> held = allocate_many(pool, 18);
+  fill(held, page);
+  test::give_all(pool, held);
+  EXPECT_EQ(pool.trim(20), 0U) << "all may stay";
+  EXPECT_EQ(pool.trim(), 10 * page);
+  EXPECT_EQ(pages.resident(), 6 * page);
+  EXPECT_EQ(pool.trim(), 0U) << "it stays at the floor";
+  EXPECT_EQ(pages.resident(), 6 * page);
+  held = allocate_many(pool, 18);
+  EXPECT_EQ(held.size(), 18U) << "all can be had again";
+  fill(held, page);
+  test::give_all(pool, held);
+  EXPECT_EQ(pool.trim(2), 14 * page);
+  EXPECT_EQ(pages.resident(), 2 * page);
+  EXPECT_EQ(pool.stats().elastic_committed_bytes, 2 * page);
+  EXPECT_EQ(pool.trim(0), 2 * page);
+  test::expect_whole(pool);
+}
+
+TEST(ring_buffer_pool_elastic, held_buffers_count_towards_the_floor) {
+  constexpr std::size_t page = elastic_pages::page;
+  pool_options options = elastic_alone(8);
+  options.elastic_floor = 5;
+  ring_buffer_pool pool(page, 2, options);
+  const elastic_pages pages(pool);
+  std::vector<void*> held = allocate_many(pool, 10);
+  fill(held, page);
+  const std::vector<void*> kept(held.begin() + 6, held.end());  // four elastic ones
+  held.resize(6);
+  test::give_all(pool, held);
+  EXPECT_EQ(pool.trim(), 3 * page) << "four are held, one of the free ones stays";
+  EXPECT_EQ(pages.resident(), 5 * page);
+  test::give_all(pool, kept);
+  EXPECT_EQ(pool.trim(), 0U);
+  test::expect_whole(pool);
+}
+
+TEST(ring_buffer_pool_elastic, decay_stops_at_the_floor) {
+  constexpr std::size_t page = elastic_pages::page;
+  pool_options options = elastic_alone(8, milliseconds(10));
+  options.elastic_floor = 3;
+  ring_buffer_pool pool(page, 2, options);
+  const elastic_pages pages(pool);
+  const std::vector<void*> held = allocate_many(pool, 10);
+  fill(held, page);
+  test::give_all(pool, held);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  while (pages.resident() > 3 * page && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(milliseconds(5));
+    (void)pool.decay();
+  }
+  std::this_thread::sleep_for(milliseconds(30));
+  (void)pool.decay();
+  EXPECT_EQ(pages.resident(), 3 * page);
+  test::expect_whole(pool);
+}
+
+TEST(ring_buffer_pool_elastic, buffers_that_share_pages_keep_those_of_the_floor_whole) {
+  for (const std::size_t size : {64U, 192U, 1000U, 5000U}) {
+    pool_options options = elastic_alone(64);
+    options.elastic_floor = 20;
+    ring_buffer_pool pool(size, 2, options);
+    std::vector<void*> held = allocate_many(pool, 66);
+    ASSERT_EQ(held.size(), 66U);
+    fill(held, size);
+    test::give_all(pool, held);
+    (void)pool.trim();
+    const pool_stats now = pool.stats();
+    const std::uint64_t stride = (size + 63) / 64 * 64;
+    EXPECT_GE(now.elastic_committed_bytes, 20 * stride);
+    EXPECT_LE(now.elastic_committed_bytes, 20 * stride + 2 * elastic_pages::page + 2 * stride);
+    held = allocate_many(pool, 66);
+    std::size_t intact = 0;
+    for (void* const pointer : held) {
+      const auto* const bytes = static_cast<const std::byte*>(pointer);
+      intact += std::count(bytes, bytes + size, std::byte{0xAB}) == std::ptrdiff_t(size) ? 1U : 0U;
+    }
+    EXPECT_GE(intact, 22U) << "two of the ring, and the floor";
+    test::give_all(pool, held);
+    test::expect_whole(pool);
+  }
+}
+
 TEST(ring_buffer_pool_elastic, trim_may_run_while_others_allocate) {
   ring_buffer_pool pool(256, 2, elastic_alone(32));
   std::atomic<bool> stop{false};
@@ -305,6 +414,9 @@ TEST(ring_buffer_pool_elastic, trim_may_run_while_others_allocate) {
     worker.join();
   }
   EXPECT_EQ(damaged, 0U);
+  EXPECT_LE(pool.stats().elastic_committed_bytes, 32 * 256U);
+  (void)pool.trim();
+  EXPECT_LT(pool.stats().elastic_committed_bytes, elastic_pages::page) << "a page in part";
   const std::vector<void*> all = allocate_many(pool, 35);
   EXPECT_EQ(all.size(), 34U) << "an elastic buffer was lost";
   test::give_all(pool, all);

@@ -43,7 +43,7 @@ void basic_index_cache<Policy>::after_fork(std::uint32_t own_slot) noexcept {
     g.raiders = 0;  // raids of threads that are no more; a handler that forks inside a raid is ours
     g.clean = false;
     g.opening = false;
-    g.waited = false;
+    g.waited = 0;
   });
 }
 

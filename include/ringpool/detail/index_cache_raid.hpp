@@ -152,7 +152,9 @@ void basic_index_cache<Policy>::end_raid(bool clean, pressure why) noexcept {
 
 template <class Policy>
 void basic_index_cache<Policy>::set_waited(bool waited) noexcept {
-  change_gate([&](gate_state& g) { g.waited = waited; });
+  change_gate([&](gate_state& g) {
+    g.waited = static_cast<std::uint8_t>(waited ? g.waited + 1 : g.waited - 1);
+  });
 }
 
 template <class Policy>

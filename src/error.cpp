@@ -12,6 +12,7 @@
 
 #include "ringpool/config.hpp"
 #include "ringpool/detail/atomics.hpp"
+#include "ringpool/detail/symbol.hpp"
 
 // Edges (release -> acquire):
 //   R1 -> A1  set_misuse_handler -> report_misuse   what the handler works on
@@ -42,7 +43,7 @@ class category final : public std::error_category {
 };
 
 void print_and_abort(const misuse& what) noexcept {
-  char line[256];
+  char line[512];
   const int length =
       std::snprintf(line, sizeof line, "ringpool: %s: pointer %p, pool of %zu-byte buffers",
                     to_string(what.kind), what.pointer, what.buffer_size);
@@ -50,6 +51,10 @@ void print_and_abort(const misuse& what) noexcept {
   if (what.last_freer_thread_id != 0) {
     end += static_cast<std::size_t>(std::snprintf(
         line + end, sizeof line - end, ", last freed by thread %d", what.last_freer_thread_id));
+  }
+  if (what.last_freer_site != nullptr) {
+    end += static_cast<std::size_t>(std::snprintf(line + end, sizeof line - end, " at "));
+    end += detail::write_symbol(what.last_freer_site, {line + end, sizeof line - end});
   }
   if (what.outstanding_count != 0) {
     end += static_cast<std::size_t>(std::snprintf(

@@ -49,6 +49,9 @@ struct misuse {
   std::size_t buffer_size;            ///< of the pool that was called, in bytes
   std::int32_t last_freer_thread_id;  ///< hardened pools: gettid() of the last free; 0: unknown
   std::uint64_t outstanding_count;    ///< outstanding_buffers, waiting_at_destruction only
+  /// Hardened pools: the return address of the last free, into the code that made it; nullptr:
+  /// unknown. symbol_of (census.hpp) names it.
+  const void* last_freer_site = nullptr;
 };
 
 using misuse_handler = void (*)(const misuse&) noexcept;

@@ -124,8 +124,6 @@ class basic_index_cache {
     Policy::light_fence();
     return gate_state::waited_of(gate_.load(detail::seq_cst));
   }
-  /// True where membarrier is refused.
-  [[nodiscard]] bool fenced() const noexcept { return gate().fenced; }
 
   /// Counts a call that ended with nothing. False: no cache at hand; count it elsewhere.
   bool count_refusal() noexcept;

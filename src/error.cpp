@@ -44,9 +44,12 @@ class category final : public std::error_category {
 
 void print_and_abort(const misuse& what) noexcept {
   char line[512];
+  const bool pool = what.kind != misuse_kind::excess_refund;
   const int length =
-      std::snprintf(line, sizeof line, "ringpool: %s: pointer %p, pool of %zu-byte buffers",
-                    to_string(what.kind), what.pointer, what.buffer_size);
+      pool ? std::snprintf(line, sizeof line, "ringpool: %s: pointer %p, pool of %zu-byte buffers",
+                           to_string(what.kind), what.pointer, what.buffer_size)
+           : std::snprintf(line, sizeof line, "ringpool: %s: account %p", to_string(what.kind),
+                           what.pointer);
   auto end = static_cast<std::size_t>(length > 0 ? length : 0);
   if (what.last_freer_thread_id != 0) {
     end += static_cast<std::size_t>(std::snprintf(
@@ -57,10 +60,12 @@ void print_and_abort(const misuse& what) noexcept {
     end += detail::write_symbol(what.last_freer_site, {line + end, sizeof line - end});
   }
   if (what.outstanding_count != 0) {
-    end += static_cast<std::size_t>(std::snprintf(
-        line + end, sizeof line - end, ", %llu %s",
-        static_cast<unsigned long long>(what.outstanding_count),
-        what.kind == misuse_kind::waiting_at_destruction ? "waiters" : "buffers outstanding"));
+    end += static_cast<std::size_t>(
+        std::snprintf(line + end, sizeof line - end, ", %llu %s",
+                      static_cast<unsigned long long>(what.outstanding_count),
+                      !pool                                              ? "bytes too many"
+                      : what.kind == misuse_kind::waiting_at_destruction ? "waiters"
+                                                                         : "buffers outstanding"));
   }
   line[end++] = '\n';
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, end);
@@ -92,6 +97,7 @@ const char* to_string(misuse_kind kind) noexcept {
     case misuse_kind::invalid_slice: return "slice beyond the buffer";
     case misuse_kind::too_many_references: return "buffer shared too often";
     case misuse_kind::waiting_at_destruction: return "pool destroyed while somebody waits";
+    case misuse_kind::excess_refund: return "refund of more than is charged";
   }
   return "unknown misuse";
 }

@@ -355,15 +355,12 @@ void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept
 void ring_buffer_pool::give_elastic(std::uintptr_t address) noexcept {
   if (!elastic_cache_.try_push(address)) {
     elastic_cache_.push(elastic_map_, address);
-    if (elastic_cache_.fenced()) {
-      detail::std_atomics::full_fence();  // between what is cached now and the look below
-    }
+    look_for_waiters();
     decay();
   }
   if (!elastic_dirty_.load(detail::relaxed)) {  // relaxed: a hint to decay
     elastic_dirty_.store(true, detail::relaxed);
   }
-  look_for_waiters();
 }
 
 void ring_buffer_pool::deallocate_bulk(std::span<void* const> pointers) noexcept {

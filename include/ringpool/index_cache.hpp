@@ -103,8 +103,6 @@ class basic_index_cache {
     Policy::light_fence();
     return gate_state::waited_of(gate_.load(detail::seq_cst));
   }
-  /// True where membarrier is refused.
-  [[nodiscard]] bool fenced() const noexcept { return gate().fenced; }
 
   /// From now on, and before any call: about one pop in `interval` takes the slow path, at random.
   void set_sampling(std::size_t interval) noexcept { sample_interval_ = interval; }

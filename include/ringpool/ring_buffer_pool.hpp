@@ -195,7 +195,7 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
 
   using wait_queue = detail::basic_wait_queue<detail::wait_policy>;
   struct sleeper;
-  /// What a queue sees of the caches: the gates of the class and of those it may borrow from.
+  /// What a queue sees of the caches: the gates of ring and elastic, and of lenders' rings.
   struct spill_gate {
     ring_buffer_pool* pool;
     void set_waited(bool waited) const noexcept;

@@ -24,6 +24,7 @@ constexpr misuse_kind every_misuse[] = {
     misuse_kind::write_after_free,    misuse_kind::invalid_resize,
     misuse_kind::outstanding_buffers, misuse_kind::invalid_slice,
     misuse_kind::too_many_references, misuse_kind::waiting_at_destruction,
+    misuse_kind::excess_refund,
 };
 
 void silent_handler(const misuse& /*unused*/) noexcept {}

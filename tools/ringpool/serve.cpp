@@ -9,11 +9,13 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <ringpool/error.hpp>
 #include <string_view>
 #include <system_error>
 
 #include "descriptor.hpp"
+#include "metrics/http_server.hpp"
 
 namespace ringpool::tools {
 namespace {
@@ -123,11 +125,30 @@ void print_summary(const server_stats& stats) {
   std::fflush(stdout);
 }
 
+/// nullptr without --metrics.
+std::unique_ptr<http_server> serve_metrics(const frame_server& server,
+                                           const serve_options& options) {
+  endpoint where;
+  if (!endpoint::parse(options.metrics_listen, where)) {
+    return nullptr;
+  }
+  auto result = std::make_unique<http_server>(where, [&server] { return server.snapshot(); });
+  if (!options.metrics_port_file.empty() &&
+      !replace_file(options.metrics_port_file, result->address() + "\n")) {
+    throw std::system_error(errno, std::generic_category(), options.metrics_port_file);
+  }
+  return result;
+}
+
 int serve_until_signal(const serve_options& options, const ::sigset_t& signals) {
   frame_server server(options);
   server.start();
+  const std::unique_ptr<http_server> metrics = serve_metrics(server, options);
   fmt::print("ringpool: listening on {} with {} loops, buffers: {}\n", server.address(),
              server.snapshot().loops, describe_buffers(options));
+  if (metrics != nullptr) {
+    fmt::print("ringpool: metrics on http://{}/\n", metrics->address());
+  }
   std::fflush(stdout);
   if (!options.port_file.empty() && !replace_file(options.port_file, server.address() + "\n")) {
     return exit_failure;

@@ -169,6 +169,13 @@ if(benchmark_FOUND AND TARGET ringpool::uring)
   add_dependencies(ringpool_bench_servers ringpool_bench_uring_calls)
 endif()
 
+# Expositions: what they cost the reader, and those who allocate meanwhile.
+add_executable(ringpool_bench_metrics EXCLUDE_FROM_ALL bench/micro/metrics.cpp)
+target_link_libraries(ringpool_bench_metrics PRIVATE ringpool::ringpool ringpool_dev_flags)
+set_target_properties(ringpool_bench_metrics PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  CXX_EXTENSIONS OFF)
+
 # ---- Tests.
 if(RINGPOOL_BUILD_TESTS)
   find_package(GTest CONFIG REQUIRED)

@@ -11,7 +11,7 @@ namespace {
 
 using enum metric_type;
 
-constexpr std::string_view pool_name = "serve";
+constexpr std::string_view name_of_pool = "serve";
 
 /// Families with one sample and no labels.
 struct plain_row {
@@ -61,39 +61,40 @@ constexpr plain_row plain_rows[] = {
      &server_stats::private_dirty_bytes},
 };
 
-constexpr metric_family build{"ringpool_build", info, "",
-                              "Version, and how the server was started."};
-constexpr metric_family start_time{"process_start_time_seconds", gauge, "seconds",
-                                   "When the server began, in seconds since 1970."};
-constexpr metric_family connections{"ringpool_server_connections", gauge, "",
-                                    "Open connections; active: with something in flight."};
-constexpr metric_family closed{"ringpool_server_connections_closed", counter, "",
-                               "Connections that ended, by why."};
-constexpr metric_family protocol_errors{"ringpool_server_protocol_errors", counter, "",
-                                        "Connections that sent what is no frame, by what."};
-constexpr metric_family service_time{
+constexpr metric_family build_family{"ringpool_build", info, "",
+                                     "Version, and how the server was started."};
+constexpr metric_family start_time_family{"process_start_time_seconds", gauge, "seconds",
+                                          "When the server began, in seconds since 1970."};
+constexpr metric_family connections_family{"ringpool_server_connections", gauge, "",
+                                           "Open connections; active: with something in flight."};
+constexpr metric_family closed_family{"ringpool_server_connections_closed", counter, "",
+                                      "Connections that ended, by why."};
+constexpr metric_family protocol_errors_family{"ringpool_server_protocol_errors", counter, "",
+                                               "Connections that sent what is no frame, by what."};
+constexpr metric_family service_time_family{
     "ringpool_server_service_time_seconds", histogram, "seconds",
     "From the wake-up that brought a frame to its answer written or queued; one in 64 or more."};
 
 void add_pool(metrics_writer& writer, const server_stats& stats) {
   if (!stats.classes.empty()) {
-    writer.add(pool_name,
+    writer.add(name_of_pool,
                multi_size_stats{stats.classes, 0, stats.classes.front().upstream_in_use_bytes});
   }
 }
 
 void add_connections(metrics_writer& writer, const server_stats& stats) {
   const std::uint64_t active = stats.connections_open - stats.connections_idle;
-  writer.add_sample(connections, active, {{"state", "active"}});
-  writer.add_sample(connections, stats.connections_idle, {{"state", "idle"}});
+  writer.add_sample(connections_family, active, {{"state", "active"}});
+  writer.add_sample(connections_family, stats.connections_idle, {{"state", "idle"}});
   for (std::size_t i = 1; i < stats.closed_by.size(); ++i) {
-    writer.add_sample(closed, stats.closed_by[i],
+    writer.add_sample(closed_family, stats.closed_by[i],
                       {{"reason", to_string(static_cast<close_reason>(i))}});
   }
-  writer.add_sample(protocol_errors, stats.zero_length_errors, {{"kind", "zero_length"}});
-  writer.add_sample(protocol_errors, stats.negative_length_errors, {{"kind", "negative_length"}});
-  writer.add_sample(protocol_errors, stats.too_long_errors, {{"kind", "too_long"}});
-  writer.add_sample(protocol_errors, stats.truncated_errors, {{"kind", "truncated"}});
+  writer.add_sample(protocol_errors_family, stats.zero_length_errors, {{"kind", "zero_length"}});
+  writer.add_sample(protocol_errors_family, stats.negative_length_errors,
+                    {{"kind", "negative_length"}});
+  writer.add_sample(protocol_errors_family, stats.too_long_errors, {{"kind", "too_long"}});
+  writer.add_sample(protocol_errors_family, stats.truncated_errors, {{"kind", "truncated"}});
 }
 
 void add_service_time(metrics_writer& writer, const service_time_counts& times) {
@@ -101,18 +102,18 @@ void add_service_time(metrics_writer& writer, const service_time_counts& times) 
   for (std::size_t i = 0; i < bounds.size(); ++i) {
     bounds[i] = static_cast<double>(service_time_counts::upper_ns(i)) / 1e9;
   }
-  writer.add_histogram(service_time,
+  writer.add_histogram(service_time_family,
                        {bounds, times.counts, static_cast<double>(times.total_ns) / 1e9});
 }
 
 void add_process(metrics_writer& writer, const server_stats& stats) {
   const std::string version = fmt::format("{}.{}.{}", RINGPOOL_VERSION_MAJOR,
                                           RINGPOOL_VERSION_MINOR, RINGPOOL_VERSION_PATCH);
-  writer.add_sample(build, std::uint64_t{1},
+  writer.add_sample(build_family, std::uint64_t{1},
                     {{"version", version},
                      {"backend", stats.backend == backend_kind::uring ? "uring" : "epoll"},
                      {"buffers", stats.buffers == buffer_kind::pool ? "pool" : "malloc"}});
-  writer.add_sample(start_time, static_cast<double>(stats.start_time_ms) / 1e3);
+  writer.add_sample(start_time_family, static_cast<double>(stats.start_time_ms) / 1e3);
 }
 
 }  // namespace

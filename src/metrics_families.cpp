@@ -73,6 +73,14 @@ constexpr row rows[] = {
      [](const pool_stats& s) noexcept { return s.elastic_capacity; }},
     {{"ringpool_elastic_held_buffers", gauge, "buffers", "Elastic buffers held by callers."},
      [](const pool_stats& s) noexcept { return s.elastic_in_use; }},
+    {{"ringpool_elastic_committed_bytes", gauge, "bytes", "Memory that elastic buffers have."},
+     [](const pool_stats& s) noexcept { return s.elastic_committed_bytes; }},
+    {{"ringpool_spills", counter, "",
+      "Requests that a larger class served, which counts them among its allocations."},
+     [](const pool_stats& s) noexcept { return s.spill_count; }},
+    {{"ringpool_spill_held_buffers", gauge, "buffers",
+      "Of the held ring buffers: by requests for smaller classes."},
+     [](const pool_stats& s) noexcept { return s.spill_in_use; }},
 };
 
 constexpr std::size_t row_count = std::size(rows);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -162,6 +163,23 @@ TEST(metrics, families_of_pools_keep_the_rules_for_names_and_have_help) {
     if (!family.unit.empty()) {
       EXPECT_TRUE(family.name.ends_with("_" + std::string(family.unit))) << family.name;
     }
+  }
+}
+
+TEST(metrics, every_member_of_the_statistics_changes_the_text) {
+  using words = std::array<std::uint64_t, sizeof(pool_stats) / sizeof(std::uint64_t)>;
+  pool_stats one;
+  one.alloc_count = one.available = 1000;  // others are parts of them
+  const auto base = std::bit_cast<words>(one);
+  const auto text_with = [](const words& members) {
+    return text_of(metrics_format::prometheus,
+                   [&](metrics_writer& w) { w.add("p", std::bit_cast<pool_stats>(members)); });
+  };
+  const std::string before = text_with(base);
+  for (std::size_t i = 0; i < base.size(); ++i) {
+    words changed = base;
+    changed[i] += 7;
+    EXPECT_NE(text_with(changed), before) << "word " << i << " of pool_stats has no family";
   }
 }
 

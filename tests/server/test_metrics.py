@@ -70,6 +70,8 @@ class Http(unittest.TestCase):
         with MeteredServer() as server:
             for code, options, word in ((2, ("--metrics", "nowhere"), "--metrics 'nowhere' is not a numeric"),
                                         (2, ("--metrics-port-file", "f"), "needs --metrics"),
+                                        (1, ("--metrics", "127.0.0.1:0", "--metrics-port-file", "/nowhere/port"),
+                                         "cannot write /nowhere/port: No such file"),
                                         (1, ("--metrics", server.metrics_address), server.metrics_address)):
                 run = subprocess.run([frame_client.BINARY, "serve", "--listen", "127.0.0.1:0", *options],
                                      capture_output=True, text=True, timeout=10)

@@ -132,12 +132,12 @@ std::unique_ptr<http_server> serve_metrics(const frame_server& server,
   if (!endpoint::parse(options.metrics_listen, where)) {
     return nullptr;
   }
-  auto result = std::make_unique<http_server>(where, [&server] { return server.snapshot(); });
-  if (!options.metrics_port_file.empty() &&
-      !replace_file(options.metrics_port_file, result->address() + "\n")) {
-    throw std::system_error(errno, std::generic_category(), options.metrics_port_file);
-  }
-  return result;
+  return std::make_unique<http_server>(where, [&server] { return server.snapshot(); });
+}
+
+/// True where no file is wanted, too.
+bool write_port_file(const std::string& path, const std::string& address) {
+  return path.empty() || replace_file(path, address + "\n");
 }
 
 int serve_until_signal(const serve_options& options, const ::sigset_t& signals) {
@@ -150,7 +150,8 @@ int serve_until_signal(const serve_options& options, const ::sigset_t& signals) 
     fmt::print("ringpool: metrics on http://{}/\n", metrics->address());
   }
   std::fflush(stdout);
-  if (!options.port_file.empty() && !replace_file(options.port_file, server.address() + "\n")) {
+  if ((metrics != nullptr && !write_port_file(options.metrics_port_file, metrics->address())) ||
+      !write_port_file(options.port_file, server.address())) {
     return exit_failure;
   }
   serve_signals(signals, server, options);

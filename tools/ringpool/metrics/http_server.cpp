@@ -16,7 +16,7 @@
 #include "descriptor.hpp"
 
 // As Debian builds it: its classes have members that depend on this.
-#define CPPHTTPLIB_OPENSSL_SUPPORT
+#define CPPHTTPLIB_OPENSSL_SUPPORT  // NOLINT(readability-identifier-naming): its name
 #include <httplib.h>
 
 namespace ringpool::tools {
@@ -129,13 +129,13 @@ class request_handler final : public httplib::Server {
     set_default_headers({{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}});
     set_payload_max_length(http_server::max_request_bytes);
     set_pre_routing_handler([&source](const httplib::Request& request, httplib::Response& reply) {
-      http_answer told =
+      const http_answer told =
           source.answer(request.method, request.path, request.get_header_value("Accept"));
       reply.status = told.status;
       if (told.status == 405) {
         reply.set_header("Allow", "GET, HEAD");
       }
-      reply.set_content(std::move(told.body), told.type);
+      reply.set_content(told.body, told.type);
       return HandlerResponse::Handled;
     });
   }

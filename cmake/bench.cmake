@@ -176,6 +176,13 @@ set_target_properties(ringpool_bench_sampling PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
   CXX_EXTENSIONS OFF)
 
+# Expositions: what they cost the reader, and those who allocate meanwhile.
+add_executable(ringpool_bench_metrics EXCLUDE_FROM_ALL bench/micro/metrics.cpp)
+target_link_libraries(ringpool_bench_metrics PRIVATE ringpool::ringpool ringpool_dev_flags)
+set_target_properties(ringpool_bench_metrics PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  CXX_EXTENSIONS OFF)
+
 # ---- Tests.
 if(RINGPOOL_BUILD_TESTS)
   find_package(GTest CONFIG REQUIRED)

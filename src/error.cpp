@@ -37,6 +37,7 @@ class category final : public std::error_category {
       case errc::lock_failed: return "memory could not be locked";
       case errc::numa_failed: return "the NUMA node cannot be used";
       case errc::out_of_memory: return "out of memory";
+      case errc::invalid_metric: return "a metric's name, label or value cannot be written";
     }
     return "unknown ringpool error";
   }

@@ -22,6 +22,7 @@ enum class errc {
   lock_failed,         ///< mlock refused (RLIMIT_MEMLOCK)
   numa_failed,         ///< the NUMA node does not exist or mbind is refused
   out_of_memory,       ///< the pool object itself could not be allocated
+  invalid_metric,      ///< metrics_writer: a name, label or value that cannot be written
 };
 
 [[nodiscard]] const std::error_category& error_category() noexcept;

@@ -16,6 +16,7 @@ constexpr errc every_errc[] = {
     errc::invalid_size,     errc::invalid_capacity, errc::duplicate_size, errc::no_classes,
     errc::too_many_classes, errc::invalid_option,   errc::too_large,      errc::reservation_failed,
     errc::commit_failed,    errc::lock_failed,      errc::numa_failed,    errc::out_of_memory,
+    errc::invalid_metric,
 };
 
 constexpr misuse_kind every_misuse[] = {

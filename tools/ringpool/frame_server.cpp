@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 #include <thread>
 
@@ -24,6 +25,11 @@ using std::chrono::milliseconds;
 
 /// Descriptors are small numbers below the limit, so there are never more connections than this.
 constexpr std::uint64_t most_connections = std::uint64_t{1} << 24;
+
+template <class Duration>
+std::int64_t in_milliseconds(Duration time) noexcept {
+  return std::chrono::duration_cast<milliseconds>(time).count();
+}
 
 std::uint32_t raise_descriptor_limit() noexcept {
   ::rlimit limit{};
@@ -91,6 +97,7 @@ void add_loop(server_stats& sum, const server_loop& loop, bool uses_malloc) {
   sum.zero_length_errors += errors_of(frame_errc::zero_length);
   sum.negative_length_errors += errors_of(frame_errc::negative_length);
   sum.too_long_errors += errors_of(frame_errc::too_long);
+  counts.service_time.add_to(sum.service_time);
   sum.slowed_count += counts.slowed.get();
   sum.starved_count += counts.starved.get();
   sum.room_deliveries += counts.room_deliveries.get();
@@ -176,6 +183,8 @@ struct frame_server::parts {
     everyone.front()->accept_from(source, everyone);
   }
 
+  const std::chrono::system_clock::time_point began_at = std::chrono::system_clock::now();
+  const std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
   serve_options options;
   listener source;
   buffer_bank bank;
@@ -239,7 +248,12 @@ void frame_server::join() {
 }
 
 server_stats frame_server::snapshot() const {
+  using std::chrono::system_clock;
+  const auto now = std::chrono::steady_clock::now();
   server_stats sum;
+  sum.time_ms = in_milliseconds(system_clock::now().time_since_epoch());
+  sum.start_time_ms = in_milliseconds(parts_->began_at.time_since_epoch());
+  sum.uptime_s = std::chrono::duration<double>(now - parts_->began).count();
   sum.buffers = parts_->options.buffers;
   sum.loops = parts_->loops.size();
   sum.backend = parts_->options.backend;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "connection.hpp"
+#include "metrics/service_time.hpp"
 #include "serve_options.hpp"
 
 namespace ringpool::tools {
@@ -18,6 +19,9 @@ namespace ringpool::tools {
 struct server_stats {
   buffer_kind buffers = buffer_kind::pool;
   backend_kind backend = backend_kind::epoll;
+  std::int64_t time_ms = 0;        ///< of the snapshot, since 1970
+  std::int64_t start_time_ms = 0;  ///< of the server, likewise
+  double uptime_s = 0;
   std::uint64_t loops = 0;
   std::uint64_t rings = 0;           ///< io_urings, with their tables of direct descriptors
   std::uint64_t kernel_buffers = 0;  ///< offered to receives to come; not in buffers_in_use
@@ -43,6 +47,8 @@ struct server_stats {
 
   std::uint64_t slowed_count = 0;   ///< times a connection was not read since its peer did not read
   std::uint64_t starved_count = 0;  ///< times a connection found no buffer, retries included
+
+  service_time_counts service_time;  ///< of one in 64 frames, or more
 
   std::vector<pool_stats> classes;  ///< empty with malloc
   std::uint64_t buffers_in_use = 0;

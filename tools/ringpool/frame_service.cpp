@@ -117,6 +117,7 @@ void frame_service::serve(connection& peer) noexcept {
   if (may_read(peer)) {
     receive(peer);
     send(peer);
+    counts_.service_time.handled(counts_.frames.get());
   }
   settle(peer);
 }

@@ -212,6 +212,14 @@ void add_serve_command(CLI::App& app, serve_options& options) {
       ->add_option("--stats-file", options.stats_file,
                    "Write statistics here as JSON, at SIGUSR1 and at the end")
       ->type_name("FILE");
+  serve
+      ->add_option("--metrics", options.metrics_listen,
+                   "Answer HTTP here: /metrics, /stats.json, /healthz and a live page; port 0: any")
+      ->type_name("ADDR:PORT");
+  serve
+      ->add_option("--metrics-port-file", options.metrics_port_file,
+                   "Write the ADDR:PORT of --metrics here once it is ready")
+      ->type_name("FILE");
 }
 
 std::size_t receive_bytes_of(const serve_options& options) noexcept {
@@ -226,6 +234,14 @@ std::string find_fault(const serve_options& options) {
     return fmt::format(
         "--listen '{}' is not a numeric ADDR:PORT, such as 127.0.0.1:9000 or [::1]:0",
         options.listen);
+  }
+  if (!options.metrics_listen.empty() && !endpoint::parse(options.metrics_listen, where)) {
+    return fmt::format(
+        "--metrics '{}' is not a numeric ADDR:PORT, such as 127.0.0.1:9100 or [::1]:0",
+        options.metrics_listen);
+  }
+  if (!options.metrics_port_file.empty() && options.metrics_listen.empty()) {
+    return "--metrics-port-file needs --metrics";
   }
   if (std::string fault = find_backend_fault(options); !fault.empty()) {
     return fault;

@@ -79,6 +79,8 @@ class server_loop {
   /// Looks at the clock. True when a tick began: once at most.
   [[nodiscard]] bool update_clock() noexcept;
   [[nodiscard]] std::uint32_t tick() const noexcept { return tick_; }
+  /// As of the last look at the clock.
+  [[nodiscard]] clock::time_point now() const noexcept { return now_; }
   /// True about once a second, asked once a tick.
   [[nodiscard]] bool trim_is_due() noexcept;
   [[nodiscard]] bool draining() const noexcept { return draining_; }

@@ -73,6 +73,12 @@ class uring_service {
 
   /// The tick that what happens from now on is stamped with.
   void set_tick(std::uint32_t tick) noexcept { tick_ = tick; }
+  /// When the loop woke up for what it hands on from now on.
+  void set_wake_time(service_timer::clock::time_point now) noexcept {
+    counts_.service_time.woke(now);
+  }
+  /// After a batch of completions.
+  void look_at_service_time() noexcept { counts_.service_time.handled(counts_.frames.get()); }
   /// Closes what is over its deadline; as frame_service's.
   void on_tick() noexcept;
   /// Gives memory back that the last burst needed.

@@ -5,6 +5,7 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(fmt CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(ZLIB REQUIRED)
+find_library(RINGPOOL_PCAP_LIBRARY pcap REQUIRED)  # captures to be advised from
 
 # All but main() is a library, so that tests can link it.
 #
@@ -29,7 +30,7 @@ set_target_properties(ringpool_cold_tools PROPERTIES
   UNITY_BUILD ${RINGPOOL_UNITY_BUILD}
   UNITY_BUILD_BATCH_SIZE 4)
 add_library(ringpool_tools STATIC ${ringpool_tools_sources})
-target_link_libraries(ringpool_tools PRIVATE ringpool_cold_tools ZLIB::ZLIB)
+target_link_libraries(ringpool_tools PRIVATE ringpool_cold_tools ZLIB::ZLIB ${RINGPOOL_PCAP_LIBRARY})
 if(TARGET ringpool::uring)
   target_link_libraries(ringpool_tools PUBLIC ringpool::uring)
 endif()

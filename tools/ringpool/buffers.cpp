@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "record/recorder.hpp"
 #include "serve_options.hpp"
 
 namespace ringpool::tools {
@@ -77,6 +78,30 @@ std::vector<pool_stats> buffer_bank::class_stats() const {
 void buffer_bank::decay() noexcept {
   if (pool_ != nullptr) {
     pool_->decay();
+  }
+}
+
+void loop_buffers::record_with(loop_recorder* recorder) noexcept {
+  recorder_ = recorder;
+  until_sample_ = recorder != nullptr ? recorder->next_gap() : loop_recorder::never;
+}
+
+bool loop_buffers::begin_sample(const void* block, std::size_t size) noexcept {
+  if (recorder_ == nullptr) {
+    return false;
+  }
+  until_sample_ = recorder_->next_gap();
+  return recorder_->begin(reinterpret_cast<std::uintptr_t>(block), 0,
+                          static_cast<std::uint32_t>(size));
+}
+
+void loop_buffers::end_sample(const void* block) noexcept {
+  recorder_->end(reinterpret_cast<std::uintptr_t>(block));
+}
+
+void loop_buffers::flush_samples() noexcept {
+  if (recorder_ != nullptr) {
+    recorder_->flush();
   }
 }
 

@@ -5,6 +5,7 @@
 //      ^ allocate / deallocate from any thread
 //   loop_buffers (one a loop: counts) --try_alloc--> loop_buffer (a handle; gives itself back)
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +17,7 @@
 
 namespace ringpool::tools {
 
+class loop_recorder;
 struct serve_options;
 
 /// A count that one thread raises and any thread reads.
@@ -69,8 +71,13 @@ class loop_buffers;
 class loop_buffer {
  public:
   loop_buffer() noexcept = default;
-  loop_buffer(loop_buffers& home, void* block, std::uint32_t size, std::uint32_t capacity) noexcept
-      : data_(static_cast<std::byte*>(block)), home_(&home), size_(size), capacity_(capacity) {}
+  static constexpr std::size_t most_capacity = 0x7fffffff;
+  loop_buffer(loop_buffers& home, void* block, std::uint32_t size, std::uint32_t capacity,
+              bool sampled) noexcept
+      : data_(static_cast<std::byte*>(block)),
+        home_(&home),
+        size_(size),
+        capacity_(capacity | (sampled ? sampled_bit : 0)) {}
   loop_buffer(loop_buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)),
         home_(other.home_),
@@ -88,11 +95,13 @@ class loop_buffer {
 
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_ & ~sampled_bit; }
   void resize(std::size_t size) noexcept { size_ = static_cast<std::uint32_t>(size); }
   [[nodiscard]] explicit operator bool() const noexcept { return data_ != nullptr; }
 
  private:
+  static constexpr std::uint32_t sampled_bit = 0x80000000;  // its end is to be recorded
+
   std::byte* data_ = nullptr;
   loop_buffers* home_ = nullptr;
   std::uint32_t size_ = 0;
@@ -116,13 +125,22 @@ class loop_buffers {
       return {};
     }
     taken_.add();
-    return {*this, block, static_cast<std::uint32_t>(size),
-            static_cast<std::uint32_t>(bank_.capacity_for(size))};
+    const bool sampled = --until_sample_ == 0 && begin_sample(block, size);
+    const std::size_t capacity = std::min(bank_.capacity_for(size), loop_buffer::most_capacity);
+    return {*this, block, static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(capacity),
+            sampled};
   }
-  void give_back(void* block) noexcept {
+  void give_back(void* block, bool sampled) noexcept {
+    if (sampled) [[unlikely]] {
+      end_sample(block);
+    }
     bank_.deallocate(block);
     given_back_.add();
   }
+
+  /// From now on allocations are sampled. nullptr: no more.
+  void record_with(loop_recorder* recorder) noexcept;
+  void flush_samples() noexcept;
 
   [[nodiscard]] const buffer_bank& bank() const noexcept { return bank_; }
   [[nodiscard]] std::uint64_t taken() const noexcept { return taken_.get(); }
@@ -132,14 +150,19 @@ class loop_buffers {
   }
 
  private:
+  [[nodiscard]] bool begin_sample(const void* block, std::size_t size) noexcept;
+  void end_sample(const void* block) noexcept;
+
   buffer_bank& bank_;
   tally taken_;
   tally given_back_;
+  std::uint64_t until_sample_ = ~std::uint64_t{0};  // allocations, the next one included
+  loop_recorder* recorder_ = nullptr;
 };
 
 inline loop_buffer::~loop_buffer() {
   if (data_ != nullptr) {
-    home_->give_back(data_);
+    home_->give_back(data_, (capacity_ & sampled_bit) != 0);
   }
 }
 

@@ -9,6 +9,10 @@
 
 namespace ringpool::tools {
 
+/// Of what a file may say of one sample; beyond these it is damaged.
+inline constexpr std::uint32_t most_sample_bytes = 1U << 30;
+inline constexpr std::uint64_t longest_time_ns = std::uint64_t{1} << 62;
+
 struct file_closer {
   void operator()(std::FILE* file) const noexcept { std::fclose(file); }
 };

@@ -34,15 +34,15 @@ struct packet_end {
 
 struct packet {
   packet_kind kind = packet_kind::other;
-  packet_end from;
-  packet_end to;
+  packet_end from = {};
+  packet_end to = {};
   std::uint32_t sequence = 0;  ///< of TCP, as its flags
   bool syn = false;
   bool ack = false;
   bool fin = false;
   bool reset = false;
-  std::uint32_t payload_bytes = 0;         ///< as sent
-  std::span<const std::uint8_t> captured;  ///< its beginning, payload_bytes at most
+  std::uint32_t payload_bytes = 0;              ///< as sent
+  std::span<const std::uint8_t> captured = {};  ///< its beginning, payload_bytes at most
 };
 
 /// `bytes`: what the capture has of a packet that was `wire_bytes` long. Reads no further, and

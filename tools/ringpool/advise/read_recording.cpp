@@ -16,9 +16,7 @@ namespace {
 
 namespace format = recording_format;
 
-constexpr std::uint32_t most_bytes = 1U << 30;
-constexpr std::uint64_t longest_time_ns = std::uint64_t{1} << 62;
-constexpr const char* accepted = "what `ringpool serve --record FILE` wrote";
+constexpr const char* accepted_recording = "what `ringpool serve --record FILE` wrote";
 
 class recording_reader {
  public:
@@ -48,8 +46,8 @@ class recording_reader {
 
  private:
   [[noreturn]] void fail(std::uint64_t offset, std::string_view what) {
-    throw read_error(
-        fmt::format("{}, byte {}: {}; accepted: {}", options_.path, offset, what, accepted));
+    throw read_error(fmt::format("{}, byte {}: {}; accepted: {}", options_.path, offset, what,
+                                 accepted_recording));
   }
 
   /// How many of the next `count` bytes there are.
@@ -115,7 +113,7 @@ class recording_reader {
 
   void add(const traffic_record& record, std::uint64_t offset) {
     const bool held = record.held_ns != traffic_record::unknown;
-    if (record.bytes == 0 || record.bytes > most_bytes || record.weight == 0 ||
+    if (record.bytes == 0 || record.bytes > most_sample_bytes || record.weight == 0 ||
         record.at_ns > longest_time_ns || (held && record.held_ns > longest_time_ns)) {
       fail(offset, "a record that no server writes: the file is damaged");
     }

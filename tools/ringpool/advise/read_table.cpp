@@ -18,9 +18,7 @@ namespace ringpool::tools {
 namespace {
 
 constexpr std::size_t longest_line = 65536;
-constexpr std::uint64_t most_bytes = std::uint64_t{1} << 30;
 constexpr std::uint64_t most_count = 1'000'000'000'000;
-constexpr std::uint64_t longest_time_ns = std::uint64_t{1} << 62;
 constexpr std::uint64_t most_weight = std::numeric_limits<std::uint32_t>::max();
 
 constexpr const char* accepted_headers =
@@ -77,7 +75,7 @@ class table_reader {
       throw read_error(
           fmt::format("{}: no rows below its header; accepted: one or more, with a "
                       "size of 1 to {} bytes",
-                      options_.path, most_bytes));
+                      options_.path, most_sample_bytes));
     }
     traffic result = sink_.finish(timed);
     result.source = fmt::format("{}: {} rows, {} allocations", options_.path,
@@ -227,7 +225,7 @@ class table_reader {
 
   void add_count() {
     check_width();
-    const auto size = static_cast<std::uint32_t>(number("size", 1, most_bytes));
+    const auto size = static_cast<std::uint32_t>(number("size", 1, most_sample_bytes));
     const std::uint64_t count = number("count", 0, most_count);
     std::uint64_t& sum = sizes_[size];
     if (count > most_count - sum) {
@@ -245,7 +243,7 @@ class table_reader {
     const cell& held = cells_[columns_.find("held_ns")->second];
     const bool known = !held.text.empty() && held.text != "-1";
     sample.held_ns = known ? static_cast<std::int64_t>(number("held_ns", 0, longest_time_ns)) : -1;
-    sample.bytes = static_cast<std::uint32_t>(number("size", 1, most_bytes));
+    sample.bytes = static_cast<std::uint32_t>(number("size", 1, most_sample_bytes));
     if (has("weight")) {
       sample.weight = static_cast<std::uint32_t>(number("weight", 1, most_weight));
     }

@@ -17,7 +17,7 @@ class read_error : public std::runtime_error {
 };
 
 struct read_options {
-  std::string path;
+  std::string path = {};
   bool packets = false;    ///< captures: UDP packets, not the frames of TCP streams
   std::uint16_t port = 0;  ///< captures: the server's; 0: guessed from handshakes, or all
   std::uint32_t max_frame_bytes = 16384;

@@ -55,7 +55,7 @@ inline std::string udp(std::uint16_t to, std::string_view payload) {
 
 /// `fragment`: the flags and the offset of a fragment.
 inline std::string ipv4(int protocol, std::string_view content, std::uint16_t fragment = 0) {
-  return "\x45" + big_endian(0, 1) + big_endian(20 + content.size(), 2) + big_endian(1, 2) +
+  return big_endian(0x4500, 2) + big_endian(20 + content.size(), 2) + big_endian(1, 2) +
          big_endian(fragment, 2) + "\x40" + big_endian(static_cast<unsigned>(protocol), 1) +
          big_endian(0, 2) + big_endian(0x0a000001, 4) + big_endian(0x0a000002, 4) +
          std::string(content);

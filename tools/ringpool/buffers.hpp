@@ -5,7 +5,6 @@
 //      ^ allocate / deallocate from any thread
 //   loop_buffers (one a loop: counts) --try_alloc--> loop_buffer (a handle; gives itself back)
 
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -71,13 +70,10 @@ class loop_buffers;
 class loop_buffer {
  public:
   loop_buffer() noexcept = default;
-  static constexpr std::size_t most_capacity = 0x7fffffff;
-  loop_buffer(loop_buffers& home, void* block, std::uint32_t size, std::uint32_t capacity,
-              bool sampled) noexcept
-      : data_(static_cast<std::byte*>(block)),
-        home_(&home),
-        size_(size),
-        capacity_(capacity | (sampled ? sampled_bit : 0)) {}
+  static constexpr std::uint32_t most_capacity = 0x7fffffff;
+  static constexpr std::uint32_t sampled_bit = 0x80000000;  // of a capacity: its end is recorded
+  loop_buffer(loop_buffers& home, void* block, std::uint32_t size, std::uint32_t capacity) noexcept
+      : data_(static_cast<std::byte*>(block)), home_(&home), size_(size), capacity_(capacity) {}
   loop_buffer(loop_buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)),
         home_(other.home_),
@@ -100,8 +96,6 @@ class loop_buffer {
   [[nodiscard]] explicit operator bool() const noexcept { return data_ != nullptr; }
 
  private:
-  static constexpr std::uint32_t sampled_bit = 0x80000000;  // its end is to be recorded
-
   std::byte* data_ = nullptr;
   loop_buffers* home_ = nullptr;
   std::uint32_t size_ = 0;
@@ -125,15 +119,13 @@ class loop_buffers {
       return {};
     }
     taken_.add();
-    const bool sampled = --until_sample_ == 0 && begin_sample(block, size);
-    const std::size_t capacity = std::min(bank_.capacity_for(size), loop_buffer::most_capacity);
-    return {*this, block, static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(capacity),
-            sampled};
-  }
-  void give_back(void* block, bool sampled) noexcept {
-    if (sampled) [[unlikely]] {
-      end_sample(block);
+    auto capacity = static_cast<std::uint32_t>(bank_.capacity_for(size));
+    if (--until_sample_ == 0) [[unlikely]] {
+      capacity |= begin_sample(block, size);
     }
+    return {*this, block, static_cast<std::uint32_t>(size), capacity};
+  }
+  void give_back(void* block) noexcept {
     bank_.deallocate(block);
     given_back_.add();
   }
@@ -150,7 +142,9 @@ class loop_buffers {
   }
 
  private:
-  [[nodiscard]] bool begin_sample(const void* block, std::size_t size) noexcept;
+  friend class loop_buffer;
+  /// sampled_bit, or 0: it is not kept.
+  [[nodiscard]] std::uint32_t begin_sample(const void* block, std::size_t size) noexcept;
   void end_sample(const void* block) noexcept;
 
   buffer_bank& bank_;
@@ -162,7 +156,10 @@ class loop_buffers {
 
 inline loop_buffer::~loop_buffer() {
   if (data_ != nullptr) {
-    home_->give_back(data_, (capacity_ & sampled_bit) != 0);
+    if ((capacity_ & sampled_bit) != 0) [[unlikely]] {
+      home_->end_sample(data_);
+    }
+    home_->give_back(data_);
   }
 }
 

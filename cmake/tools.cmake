@@ -7,6 +7,7 @@ find_package(nlohmann_json CONFIG REQUIRED)
 find_package(ZLIB REQUIRED)
 find_path(ringpool_httplib_include httplib.h REQUIRED)  # Debian: libcpp-httplib-dev
 find_library(ringpool_httplib_library cpp-httplib REQUIRED)
+find_library(ringpool_pcap_library pcap REQUIRED)  # captures to be advised from
 
 # All but main() is a library, so that tests can link it.
 #
@@ -20,7 +21,7 @@ else()
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(herd|uring_(backend|frames|loop|service|upkeep))\\.cpp$")
 endif()
 set(ringpool_cold_sources ${ringpool_tools_sources})
-set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|metrics/[^/]*|page/[^/]*)\\.cpp$")
+set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|metrics/[^/]*|page/[^/]*|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
 list(FILTER ringpool_cold_sources INCLUDE REGEX "${ringpool_cold_regex}")
 list(FILTER ringpool_tools_sources EXCLUDE REGEX "${ringpool_cold_regex}")
 
@@ -30,12 +31,12 @@ target_compile_options(ringpool_cold_tools PRIVATE ${ringpool_cold_option})
 set_target_properties(ringpool_cold_tools PROPERTIES
   UNITY_BUILD ${RINGPOOL_UNITY_BUILD}
   UNITY_BUILD_BATCH_SIZE 4)
-# A heavy include, of its own: HTTP for `serve --metrics`.
-set_source_files_properties(tools/ringpool/metrics/http_server.cpp PROPERTIES
-  SKIP_UNITY_BUILD_INCLUSION ON)
+# Heavy includes, of their own: HTTP.
+set_source_files_properties(tools/ringpool/metrics/http_server.cpp tools/ringpool/advise/read_live.cpp
+  PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 add_library(ringpool_tools STATIC ${ringpool_tools_sources})
 target_link_libraries(ringpool_tools PRIVATE ringpool_cold_tools ZLIB::ZLIB
-  ${ringpool_httplib_library})
+  ${ringpool_pcap_library} ${ringpool_httplib_library})
 if(TARGET ringpool::uring)
   target_link_libraries(ringpool_tools PUBLIC ringpool::uring)
 endif()

@@ -15,6 +15,7 @@
 #include "heap_count.hpp"
 #include "listener.hpp"
 #include "memory_use.hpp"
+#include "record/recorder.hpp"
 #include "rooms.hpp"
 #include "uring_backend.hpp"
 
@@ -170,6 +171,17 @@ struct frame_server::parts {
     } else {
       make_event_loops(count);
     }
+    if (!options.record_file.empty()) {
+      begin_to_record();
+    }
+  }
+
+  void begin_to_record() {
+    recording = std::make_unique<traffic_recording>(traffic_recording::settings{
+        options.record_file, options.record_limit_bytes, options.record_one_in});
+    for (const auto& loop : loops) {
+      loop->record_with(recording->add_loop());
+    }
   }
 
   void make_event_loops(unsigned count) {
@@ -189,6 +201,7 @@ struct frame_server::parts {
   listener source;
   buffer_bank bank;
   std::unique_ptr<rooms> hall;
+  std::unique_ptr<traffic_recording> recording;
   std::vector<std::unique_ptr<server_loop>> loops;
   std::vector<std::thread> threads;
 };
@@ -205,6 +218,9 @@ frame_server::~frame_server() {
 }
 
 std::uint16_t frame_server::start() {
+  if (parts_->recording != nullptr) {
+    parts_->recording->start();
+  }
   ::sigset_t all;
   ::sigset_t before;
   ::sigfillset(&all);
@@ -245,6 +261,9 @@ void frame_server::join() {
   }
   parts_->threads.clear();
   parts_->hall->forget_mail();
+  if (parts_->recording != nullptr) {
+    parts_->recording->finish();
+  }
 }
 
 server_stats frame_server::snapshot() const {
@@ -261,6 +280,9 @@ server_stats frame_server::snapshot() const {
     add_loop(sum, *loop, parts_->bank.uses_malloc());
   }
   sum.rooms = parts_->hall->count();
+  if (parts_->recording != nullptr) {
+    sum.recording = parts_->recording->stats();
+  }
   sum.heap_allocations_counted = heap_allocations_are_counted();
   sum.classes = parts_->bank.class_stats();
   if (sum.backend == backend_kind::uring) {

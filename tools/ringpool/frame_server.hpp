@@ -11,6 +11,7 @@
 
 #include "connection.hpp"
 #include "metrics/service_time.hpp"
+#include "record/recording_stats.hpp"
 #include "serve_options.hpp"
 
 namespace ringpool::tools {
@@ -55,6 +56,7 @@ struct server_stats {
   std::uint64_t heap_allocations_on_data_path = 0;
   bool heap_allocations_counted = true;  ///< false under some sanitizers: the above is too low
   std::uint64_t table_bytes = 0;         ///< committed for connections, sessions and queues
+  recording_stats recording;
   std::uint64_t resident_bytes = 0;
   std::uint64_t private_dirty_bytes = 0;
   /// table_bytes an open connection; 0 with none.

@@ -430,6 +430,7 @@ void frame_service::trim() noexcept {
   records_.trim();
   sessions_.trim();
   chunks_.trim();
+  buffers_.flush_samples();
 }
 
 void frame_service::begin_drain() noexcept {

@@ -83,8 +83,9 @@ class frame_service {
   /// Closes what is over its deadline; called once a tick. Looks at every session and at a quarter
   /// of the table: a frame or send deadline is met within 2 ticks, an idle one within 6.
   void check_deadlines() noexcept;
-  /// Gives memory back that the last burst needed.
+  /// Gives memory back that the last burst needed, and what was sampled to be written.
   void trim() noexcept;
+  void record_with(loop_recorder& recorder) noexcept { buffers_.record_with(&recorder); }
 
   /// Closes every connection as soon as nothing of it is in flight.
   void begin_drain() noexcept;

@@ -114,6 +114,13 @@ std::string describe_buffers(const serve_options& options) {
   return text;
 }
 
+void print_recording(const recording_stats& stats, const std::string& path) {
+  if (stats.one_in != 0) {
+    fmt::print("ringpool: recorded {} samples, {} bytes in {}{}{}\n", stats.samples, stats.bytes,
+               path, stats.stopped.empty() ? "" : "; stopped early: ", stats.stopped);
+  }
+}
+
 void print_summary(const server_stats& stats) {
   const std::uint64_t errors = stats.zero_length_errors + stats.negative_length_errors +
                                stats.too_long_errors + stats.truncated_errors;
@@ -157,6 +164,7 @@ int serve_until_signal(const serve_options& options, const ::sigset_t& signals) 
   serve_signals(signals, server, options);
   drain(signals, server, options);
   write_stats(server, options);
+  print_recording(server.snapshot().recording, options.record_file);
   print_summary(server.snapshot());
   return 0;
 }

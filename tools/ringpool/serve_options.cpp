@@ -151,6 +151,21 @@ void add_limit_options(CLI::App& serve, serve_options& options) {
            "At shutdown, let frames in flight finish for this long");
 }
 
+void add_record_options(CLI::App& serve, serve_options& options) {
+  serve
+      .add_option("--record", options.record_file,
+                  "Write sizes and times of a sample of the frames here, to be advised from")
+      ->type_name("FILE");
+  serve.add_option("--record-limit", options.record_limit_bytes, "Most bytes of that file")
+      ->type_name("BYTES")
+      ->check(CLI::Range(std::uint64_t{4096}, std::uint64_t{1} << 40))
+      ->capture_default_str();
+  serve.add_option("--record-one-in", options.record_one_in, "How many frames one is recorded of")
+      ->type_name("COUNT")
+      ->check(CLI::Range(1U, 1'000'000U))
+      ->capture_default_str();
+}
+
 std::size_t largest_class(const serve_options& options) noexcept {
   std::size_t largest = 0;
   for (const size_class& one : options.classes) {
@@ -206,6 +221,7 @@ void add_serve_command(CLI::App& app, serve_options& options) {
   add_room_options(*serve, options);
   add_buffer_options(*serve, options);
   add_limit_options(*serve, options);
+  add_record_options(*serve, options);
   serve->add_option("--port-file", options.port_file, "Write ADDR:PORT here once it is ready")
       ->type_name("FILE");
   serve

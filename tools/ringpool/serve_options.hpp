@@ -31,6 +31,9 @@ struct serve_options {
   std::string stats_file;                 ///< receives JSON at SIGUSR1 and at exit
   std::string metrics_listen;             ///< ADDR:PORT of metrics over HTTP; empty: none
   std::string metrics_port_file;          ///< receives that ADDR:PORT once it is ready
+  std::string record_file;                ///< receives a sample of what is allocated
+  std::uint64_t record_limit_bytes = std::uint64_t{64} << 20;  ///< of that file
+  std::uint32_t record_one_in = 64;                            ///< allocations, or frames
   buffer_kind buffers = buffer_kind::pool;
   backend_kind backend = backend_kind::epoll;
   server_mode mode = server_mode::echo;

@@ -61,6 +61,17 @@ json service_time_of(const service_time_counts& times) {
   return {{"total_ns", times.total_ns}, {"upper_ns", upper}, {"counts", times.counts}};
 }
 
+json to_object(const recording_stats& stats) {
+  if (stats.one_in == 0) {
+    return nullptr;
+  }
+  return {{"one_in", stats.one_in},
+          {"samples", stats.samples},
+          {"dropped", stats.dropped},
+          {"bytes", stats.bytes},
+          {"stopped", stats.stopped}};
+}
+
 }  // namespace
 
 std::string to_json(const server_stats& stats) {
@@ -91,6 +102,7 @@ std::string to_json(const server_stats& stats) {
                     {"buffers_in_use", stats.buffers_in_use},
                     {"kernel_buffers", stats.kernel_buffers},
                     {"receive_bytes", stats.receive_bytes},
+                    {"recording", to_object(stats.recording)},
                     {"heap_allocations_on_data_path", stats.heap_allocations_on_data_path},
                     {"heap_allocations_counted", stats.heap_allocations_counted},
                     {"table_bytes", stats.table_bytes},

@@ -47,6 +47,8 @@ class server_loop {
   virtual void run() noexcept = 0;
   /// From any thread.
   [[nodiscard]] virtual loop_totals totals() const noexcept = 0;
+  /// What it allocates is sampled. Before run().
+  virtual void record_with(loop_recorder& /*recorder*/) noexcept {}
 
   /// Puts a message into the mailbox, a descriptor or a number below 0; false when it is full.
   [[nodiscard]] bool hand_over(int message) noexcept;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The core: everything but codecs and adapters.
+// Everything but adapters.
 
 #include "ringpool/account.hpp"
 #include "ringpool/arena.hpp"
@@ -10,6 +10,8 @@
 #include "ringpool/buffer_chain.hpp"
 #include "ringpool/buffer_waiter.hpp"
 #include "ringpool/chain_cursor.hpp"
+#include "ringpool/codec/chain_frame.hpp"
+#include "ringpool/codec/frame.hpp"
 #include "ringpool/config.hpp"
 #include "ringpool/error.hpp"
 #include "ringpool/fault_plan.hpp"

@@ -297,6 +297,49 @@ void frame_by_copying(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(frame_bytes));
 }
 
+// ---- A handle alone, charged to an account, and of a pool with a plan of faults -----------------
+
+template <class Take>
+void pair(benchmark::State& state, Take take) {
+  for (auto _ : state) {
+    const auto one = take();
+    bench::touch(one.data());
+  }
+}
+void pair_of_a_handle(benchmark::State& state) {
+  ring_buffer_pool pool(shared_bytes, 1024);
+  pair(state, [&] { return pool.alloc(shared_bytes); });
+}
+void pair_charged_twice(benchmark::State& state) {
+  ring_buffer_pool pool(shared_bytes, 1024);
+  ringpool::account server({.limit_bytes = 1 << 20});
+  ringpool::account room({.limit_bytes = 1 << 20, .parent = &server});
+  pair(state, [&] { return room.alloc(pool, shared_bytes); });
+}
+void pair_with_a_fault_plan(benchmark::State& state) {
+  ringpool::fault_plan plan({.nth = ~std::uint64_t{0}});
+  ring_buffer_pool pool(shared_bytes, 1024, {.faults = &plan});
+  pair(state, [&] { return pool.alloc(shared_bytes); });
+}
+
+/// 16 integers of 4 bytes from a chain of two pieces, the ninth across the cut: ns for one.
+void integers_from_a_chain(benchmark::State& state) {
+  ring_buffer_pool pool(64, 16);
+  ringpool::buffer_chain chain;
+  for (const std::size_t bytes : {34U, 30U}) {
+    static_cast<void>(chain.append(pool.alloc(bytes)));
+  }
+  for (auto _ : state) {
+    ringpool::chain_reader reader(chain);
+    std::uint32_t sum = 0;
+    for (std::uint32_t number = 0; reader.read_be(number);) {
+      sum += number;
+    }
+    benchmark::DoNotOptimize(sum);
+  }
+  state.SetItemsProcessed(state.iterations() * 16);
+}
+
 // ---- Waiting ------------------------------------------------------------------------------------
 
 constexpr ringpool::pool_options only_ring{.upstream = nullptr};
@@ -414,6 +457,10 @@ BENCHMARK(slices_in_a_chain);
 BENCHMARK(slices_in_a_vector);
 BENCHMARK(frame_as_a_chain);
 BENCHMARK(frame_by_copying);
+BENCHMARK(pair_of_a_handle);
+BENCHMARK(pair_charged_twice);
+BENCHMARK(pair_with_a_fault_plan);
+BENCHMARK(integers_from_a_chain);
 BENCHMARK(enqueue_and_cancel);
 BENCHMARK(free_to_a_waiter)->ArgName("more")->Arg(0)->Arg(1000);
 BENCHMARK(pass_along_waiters)->Arg(100)->Arg(10000);

@@ -162,6 +162,8 @@ typedef struct rp_stats {
   uint64_t wait_count;             // who ever waited
   uint64_t wait_timeout_count;     // of wait_count: who met the deadline
   uint64_t wait_total_ns;          // time that waits took which are over
+  uint64_t spill_count;            // requests for a class that a larger one served
+  uint64_t spill_in_use;           // of in_use: held by requests for smaller classes
 } rp_stats;
 
 #define RP_ALL_CLASSES SIZE_MAX

@@ -242,7 +242,9 @@ rp_stats convert(const ringpool::pool_stats& from) noexcept {
           from.waiting,
           from.wait_count,
           from.wait_timeout_count,
-          from.wait_total_ns};
+          from.wait_total_ns,
+          from.spill_count,
+          from.spill_in_use};
 }
 
 // ---- Misuse -------------------------------------------------------------------------------------

@@ -322,7 +322,7 @@ void pair_with_a_fault_plan(benchmark::State& state) {
   pair(state, [&] { return pool.alloc(shared_bytes); });
 }
 
-/// 16 integers of 4 bytes from a chain of two pieces, the ninth across the cut: ns for one.
+/// 16 integers of 4 bytes from a chain of two pieces, the ninth across the cut.
 void integers_from_a_chain(benchmark::State& state) {
   ring_buffer_pool pool(64, 16);
   ringpool::buffer_chain chain;

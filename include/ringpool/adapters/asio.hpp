@@ -127,8 +127,9 @@ inline ::asio::mutable_buffer chain_buffers<::asio::mutable_buffer>::const_itera
 ///
 /// The ring of the smallest class that fits; `upstream` where that is spent, and for what no buffer
 /// is large or aligned enough for. So a handler is not refused because the buffers are gone: a pool
-/// of its own, with classes of 128 to 1024 bytes, keeps the two apart. pmr's pool_allocator throws
-/// where the pool is spent and has no upstream, as a container wants it.
+/// of its own, with classes of 128 to 1024 bytes, keeps the two apart. What any_io_executor takes
+/// for itself is not from there: for none at all, sockets need a concrete executor. pmr's
+/// pool_allocator throws where the pool is spent and has no upstream, as a container wants it.
 ///
 /// Invariant: equal exactly when pool and upstream are the same objects; both outlive it and what
 ///   was allocated.

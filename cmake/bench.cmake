@@ -71,7 +71,7 @@ file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/bench_missing.cpp CONTENT [=[
     (bench::leave_out("not built", "@ringpool_bench_missing@"), true);
 ]=])
 add_executable(ringpool_bench EXCLUDE_FROM_ALL
-  ${ringpool_bench_peers} ${PROJECT_BINARY_DIR}/bench_missing.cpp)
+  bench/micro/handles.cpp ${ringpool_bench_peers} ${PROJECT_BINARY_DIR}/bench_missing.cpp)
 target_link_libraries(ringpool_bench
   PRIVATE ringpool_bench_main ringpool_bench_common ${CMAKE_DL_LIBS})
 set_target_properties(ringpool_bench ringpool_bench_own PROPERTIES

@@ -24,7 +24,7 @@ L1  arena | index_ring | size_classes | memory_checker | fault_plan
 L2  index_cache | buffer | shared_buffer | detail/upstream | detail/wait_queue
 L3  pool_options  ring_buffer_pool  pool_layout  buffer_waiter  async_alloc
 L4  multi_size_ring_pool  census  buffer_chain  chain_cursor | account
-L5  ringpool  adapters/c_api | codec/frame  codec/chain_frame | metrics
+L5  codec/frame  codec/chain_frame  metrics  ringpool  adapters/c_api
     | adapters/pmr | adapters/asio | adapters/uring
 """
 

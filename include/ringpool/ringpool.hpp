@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The core: everything but codecs and adapters.
+// Everything but adapters.
 
 #include "ringpool/account.hpp"
 #include "ringpool/arena.hpp"
@@ -11,11 +11,14 @@
 #include "ringpool/buffer_waiter.hpp"
 #include "ringpool/census.hpp"
 #include "ringpool/chain_cursor.hpp"
+#include "ringpool/codec/chain_frame.hpp"
+#include "ringpool/codec/frame.hpp"
 #include "ringpool/config.hpp"
 #include "ringpool/error.hpp"
 #include "ringpool/fault_plan.hpp"
 #include "ringpool/index_cache.hpp"
 #include "ringpool/index_ring.hpp"
+#include "ringpool/metrics.hpp"
 #include "ringpool/multi_size_ring_pool.hpp"
 #include "ringpool/owner_scope.hpp"
 #include "ringpool/pool_options.hpp"

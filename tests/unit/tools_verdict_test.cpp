@@ -131,6 +131,16 @@ TEST(verdict, requests_above_the_largest_class_are_told_from_a_full_one) {
             (strings{"warn: 5 requests/s are larger than class 1024"}));
 }
 
+TEST(verdict, a_class_whose_requests_a_larger_one_serves_is_full) {
+  server_stats now = well();
+  now.classes[0].spill_count = 30;
+  EXPECT_EQ(texts_of(judge(well(), now, 1.0)),
+            (strings{"warn: class 64 was full: 30 allocations/s from larger classes"}));
+  hold_all(now.classes[0]);
+  EXPECT_EQ(texts_of(judge(well(), now, 1.0)),
+            (strings{"warn: class 64 is full: 30 allocations/s from larger classes"}));
+}
+
 TEST(verdict, what_goes_wrong_outside_the_pool_is_told) {
   server_stats now = well();
   now.connections_turned_away = 3;

@@ -79,12 +79,19 @@ void judge_class(const pool_stats& before, const pool_stats& now, const pace& ra
                                         full ? "is exhausted" : "had no buffer", amount(refused)));
   }
   judge_waits(before, now, rate, found);
+  const double spilt = rate(before.spill_count, now.spill_count);
+  if (spilt > 0) {
+    add(verdict_level::warn, fmt::format("{} {}: {} allocations/s from larger classes", name,
+                                         full ? "is full" : "was full", amount(spilt)));
+  }
   if (beyond > 0) {
     add(verdict_level::warn, fmt::format("{} {}: {} allocations/s from elastic memory or upstream",
                                          name, full ? "is full" : "was full", amount(beyond)));
-  } else if (full && refused <= 0) {
+  } else if (refused > 0 || spilt > 0) {
+    // Told above.
+  } else if (full) {
     add(verdict_level::warn, fmt::format("{} has no free buffer", name));
-  } else if (now.utilization() >= crowded_share && refused <= 0) {
+  } else if (now.utilization() >= crowded_share) {
     add(verdict_level::warn, fmt::format("{} is {:.0f} % held", name, now.utilization() * 100));
   }
   if (oversize > 0) {

@@ -313,6 +313,7 @@
       ['refused: no memory', s.connections.refused, 'bad'],
       ['not delivered in rooms', s.rooms?.drops, 'warn'],
       ...Object.entries(s.protocol_errors ?? {}).map(([name, n]) => ['frame: ' + name.replaceAll('_', ' '), n, 'warn']),
+      ['served by a larger class', s.classes.reduce((sum, c) => sum + (c.spill_count ?? 0), 0), 'warn'],
       ['misuse: freed twice or foreign', s.classes.reduce((sum, c) => sum + c.misuse_count, 0), 'bad'],
     ];
     const then = new Map((troubles(last) ?? []).map(([name, total]) => [name, total]));

@@ -29,6 +29,7 @@ pool_stats parse_class(const nlohmann::json& row) {
   row.at("refusal_count").get_to(one.refusal_count);
   row.at("misuse_count").get_to(one.misuse_count);
   one.injected_count = row.value("injected_count", one.injected_count);
+  one.spill_count = row.value("spill_count", one.spill_count);
   one.waiting = row.value("waiting", one.waiting);
   one.wait_count = row.value("wait_count", one.wait_count);
   one.wait_timeout_count = row.value("wait_timeout_count", one.wait_timeout_count);

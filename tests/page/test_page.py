@@ -4,9 +4,11 @@
 usage: test_page.py PATH-OF-RINGPOOL PATH-OF-THE-PAGE [--pictures FOLDER]
 """
 
+import contextlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -319,32 +321,46 @@ class Page(unittest.TestCase):
 
     # --- with a real server ---
 
-    def test_a_real_server_under_load(self):
+    def test_a_real_server_under_load_and_then_exhausted(self):
         with_metrics = "--metrics" in subprocess.run([BINARY, "serve", "--help"], capture_output=True,
                                                      text=True, check=True).stdout
         if not with_metrics:
             self.skipTest("this ringpool has no serve --metrics")
         with tempfile.TemporaryDirectory(prefix="ringpool-page-") as folder:
             port_file = os.path.join(folder, "metrics")
-            options = ("--class", "64:64", "--class", "1024:8", "--metrics", "127.0.0.1:0",
-                       "--metrics-port-file", port_file)
+            options = ("--class", "64:64", "--class", "1024:2", "--max-frame", "1024", "--loops", "1",
+                       "--metrics", "127.0.0.1:0", "--metrics-port-file", port_file)
             with frame_client.Server(*options) as server:
                 self.until(lambda: os.path.exists(port_file), "it tells its port")
-                address = pathlib.Path(port_file).read_text("utf-8").strip()
-                load = subprocess.Popen([BINARY, "load", "--connect", "%s:%d" % server.address, "--connections", "4",
-                                         "--mix", "64", "--seconds", "30", "--progress", "none"],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                self.addCleanup(load.wait)
-                self.addCleanup(load.kill)
-                self.browser.open(address)
+                self.browser.open(pathlib.Path(port_file).read_text("utf-8").strip())
                 self.addCleanup(self.browser.driver.get, "about:blank")
-                self.until(lambda: "4" in self.text("#tiles .tile:nth-child(3) .value"), "four connections")
-                self.until(lambda: "–" not in self.text("#tiles .tile:nth-child(1) .value"), "a rate")
-                self.assertEqual(self.browser.text("#heads th"), "Class")
-                self.assertEqual(self.cells(0)["Class"], "64 B")
-                self.assertNotRegex(self.text("body"), "NaN|undefined|Infinity")
-                self.assertIn(self.level(), ("ok", "warn", "bad"))
+                self.load(server)
+                self.exhaust(server)
                 self.assertEqual(self.browser.console(), [])
+
+    def load(self, server):
+        with subprocess.Popen([BINARY, "load", "--connect", "%s:%d" % server.address, "--connections", "4", "--mix",
+                               "fixed:64", "--max-frame", "1024", "--seconds", "30", "--progress", "none"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                self.until(lambda: self.text("#tiles .tile:nth-child(3) .value") == "4", "four connections")
+                self.until(lambda: re.match(r"[\d.]+ k/s$", self.text("#tiles .tile:nth-child(1) .value")), "a rate")
+                self.until(lambda: "s\n" in self.text("#tiles .tile:nth-child(4)"), "tails")
+                self.assertEqual(self.cells(0)["Class"], "64 B")
+                self.assertEqual((self.level(), self.text("#verdict")), ("ok", "all well"))
+                self.assertNotRegex(self.text("body"), "NaN|undefined|Infinity")
+            finally:
+                process.kill()
+
+    def exhaust(self, server):
+        """Four clients each begin a frame that needs one of two buffers."""
+        with contextlib.ExitStack() as peers:
+            for _ in range(4):
+                peers.enter_context(server.connect()).sendall(frame_client.frame(bytes(1000))[:500])
+            self.until(lambda: re.match(r"class 1024 is exhausted: [\d.]+( k)? refusals/s$", self.text("#verdict")),
+                       "it is exhausted")
+            self.assertEqual(self.level(), "bad")
+            self.assertEqual((self.cells(1)["Held"], self.cells(1)["Free"]), ("2", "0"))
 
 
 def take_pictures(folder):

@@ -90,7 +90,7 @@ class Terminal:
         self.screen = Screen(columns, rows)
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def read(self, seconds=0.05):
+    def read(self, seconds=0.03):
         """What comes in that time."""
         end = time.monotonic() + seconds
         while select.select([self.master], [], [], max(0, end - time.monotonic()))[0]:
@@ -166,11 +166,11 @@ class Top(unittest.TestCase):
         with Terminal(self.serve().address, "--interval", "0.1") as terminal:
             terminal.wait_for("waiting")
             for columns, rows in ((40, 10), (200, 50), (20, 3), (1, 1), (100, 24)):
-                terminal.read(0.15)
                 terminal.resize(columns, rows)
                 terminal.process.send_signal(signal.SIGWINCH)
                 terminal.wait_for("ringpool top"[:columns])
-                terminal.read(0.15)
+                terminal.screen.odd.clear()  # what was under way was of the old size
+                terminal.read(0.12)
                 self.assertEqual(terminal.screen.odd, [], (columns, rows))
             terminal.wait_for("16384 B")
 
@@ -210,7 +210,7 @@ class Top(unittest.TestCase):
     def test_without_a_terminal_it_is_plain(self):
         server = self.serve(exhausted)
         for options in ((), ("--plain",)):
-            done = run(server.address, "--once", "--interval", "0.3", *options)
+            done = run(server.address, "--once", "--interval", "0.2", *options)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertNotIn("\x1b", done.stdout)
             lines = done.stdout.splitlines()

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-# The `ringpool` command: serve, load, demo.
+# The `ringpool` command: serve, load, demo, top.
 
 find_package(CLI11 CONFIG REQUIRED)
 find_package(fmt CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(ZLIB REQUIRED)
+find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
 find_path(ringpool_httplib_include httplib.h REQUIRED)  # Debian: libcpp-httplib-dev
 find_library(ringpool_httplib_library cpp-httplib REQUIRED)
 find_library(ringpool_pcap_library pcap REQUIRED)  # captures to be advised from
@@ -21,7 +22,7 @@ else()
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(herd|uring_(backend|frames|loop|service|upkeep))\\.cpp$")
 endif()
 set(ringpool_cold_sources ${ringpool_tools_sources})
-set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|metrics/[^/]*|page/[^/]*|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
+set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|metrics/[^/]*|page/[^/]*|top/[^/]*|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
 list(FILTER ringpool_cold_sources INCLUDE REGEX "${ringpool_cold_regex}")
 list(FILTER ringpool_tools_sources EXCLUDE REGEX "${ringpool_cold_regex}")
 
@@ -33,7 +34,22 @@ set_target_properties(ringpool_cold_tools PROPERTIES
   UNITY_BUILD_BATCH_SIZE 4)
 # Heavy includes, of their own: HTTP.
 set_source_files_properties(tools/ringpool/metrics/http_server.cpp tools/ringpool/advise/read_live.cpp
-  PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  tools/ringpool/top/stats_client.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+
+# The live page goes into the command: index.html with its style and script, as a raw string.
+set(ringpool_page ${PROJECT_BINARY_DIR}/page)
+file(GLOB ringpool_page_sources CONFIGURE_DEPENDS tools/ringpool/page/*.html tools/ringpool/page/*.css
+  tools/ringpool/page/*.js)
+file(MAKE_DIRECTORY ${ringpool_page})
+add_custom_command(
+  OUTPUT ${ringpool_page}/index.html ${ringpool_page}/page_html.inc
+  COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/scripts/embed_page.py
+    ${PROJECT_SOURCE_DIR}/tools/ringpool/page ${ringpool_page}/index.html ${ringpool_page}/page_html.inc
+  DEPENDS scripts/embed_page.py ${ringpool_page_sources}
+  VERBATIM)
+target_sources(ringpool_cold_tools PRIVATE ${ringpool_page}/page_html.inc)
+target_include_directories(ringpool_cold_tools PRIVATE ${ringpool_page})
+
 add_library(ringpool_tools STATIC ${ringpool_tools_sources})
 target_link_libraries(ringpool_tools PRIVATE ringpool_cold_tools ZLIB::ZLIB
   ${ringpool_pcap_library} ${ringpool_httplib_library})

@@ -10,6 +10,7 @@
 #include "load.hpp"
 #include "million.hpp"
 #include "serve.hpp"
+#include "top/top.hpp"
 
 namespace {
 
@@ -29,10 +30,12 @@ int run(int argc, char** argv) {
   tools::load_options load;
   tools::demo_options demo;
   tools::million_options million;
+  tools::top_options top;
   tools::add_serve_command(app, serve);
   tools::add_load_command(app, load);
   tools::add_demo_command(app, demo);
   tools::add_million_command(app, million);
+  tools::add_top_command(app, top);
   app.add_subcommand("version", "Print the version");
   try {
     app.parse(argc, argv);
@@ -50,6 +53,9 @@ int run(int argc, char** argv) {
   }
   if (app.got_subcommand("million")) {
     return tools::run_million(million);
+  }
+  if (app.got_subcommand("top")) {
+    return tools::run_top(top);
   }
   return print_version();
 }

@@ -35,6 +35,7 @@ class palette {
   [[nodiscard]] std::string strong(std::string_view text) const { return paint("1", text); }
   [[nodiscard]] std::string faint(std::string_view text) const { return paint("2", text); }
   [[nodiscard]] std::string good(std::string_view text) const { return paint("32", text); }
+  [[nodiscard]] std::string warn(std::string_view text) const { return paint("1;33", text); }
   [[nodiscard]] std::string bad(std::string_view text) const { return paint("1;31", text); }
 
  private:

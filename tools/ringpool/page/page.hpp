@@ -5,7 +5,7 @@
 
 namespace ringpool::tools {
 
-/// The live page, whole: what `GET /` answers.
+/// The live page: one HTML document that asks the server it came from for stats.json each second.
 [[nodiscard]] std::string_view page_html() noexcept;
 
 }  // namespace ringpool::tools

@@ -51,6 +51,17 @@ TEST(server_metrics, a_server_on_malloc_tells_no_pool) {
   EXPECT_THAT(text, testing::HasSubstr("buffers=\"malloc\"} 1\n"));
 }
 
+TEST(answers, the_statistics_tell_what_is_wrong) {
+  server_stats stats;
+  pool_stats& one = stats.classes.emplace_back();
+  one.buffer_size = 1024;
+  one.ring_size = one.in_use = 4;
+  answers source([&] { return stats; });
+  const std::string body = source.answer("GET", "/stats.json", "").body;
+  EXPECT_THAT(body, testing::HasSubstr("\"text\": \"class 1024 has no free buffer\""));
+  EXPECT_THAT(body, testing::HasSubstr("\"level\": \"warn\""));
+}
+
 TEST(answers, many_who_ask_are_one_look_at_the_server) {
   std::atomic<int> looks{0};
   answers source([&] {

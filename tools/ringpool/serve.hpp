@@ -12,6 +12,8 @@ class App;
 
 namespace ringpool::tools {
 
+struct verdict;
+
 /// Adds `serve` and its options; they are written to `options` when the command line is parsed.
 void add_serve_command(CLI::App& app, serve_options& options);
 
@@ -19,7 +21,7 @@ void add_serve_command(CLI::App& app, serve_options& options);
 /// statistics file. Returns 0 after a shutdown, 1 when it cannot serve, 2 for bad options.
 [[nodiscard]] int run_serve(const serve_options& options);
 
-/// The statistics file: one JSON object.
-[[nodiscard]] std::string to_json(const server_stats& stats);
+/// The statistics file: one JSON object. `status`: what is wrong with the server; nullptr: unknown.
+[[nodiscard]] std::string to_json(const server_stats& stats, const verdict* status = nullptr);
 
 }  // namespace ringpool::tools

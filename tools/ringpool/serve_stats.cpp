@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <ringpool/config.hpp>
 
+#include "metrics/verdict.hpp"
 #include "serve.hpp"
 
 namespace ringpool::tools {
@@ -74,7 +77,7 @@ json to_object(const recording_stats& stats) {
 
 }  // namespace
 
-std::string to_json(const server_stats& stats) {
+std::string to_json(const server_stats& stats, const verdict* status) {
   json classes = json::array();
   for (const pool_stats& one : stats.classes) {
     classes.push_back(to_object(one));
@@ -109,7 +112,13 @@ std::string to_json(const server_stats& stats) {
                     {"resident_bytes", stats.resident_bytes},
                     {"private_dirty_bytes", stats.private_dirty_bytes},
                     {"bytes_per_connection", stats.bytes_per_connection()}};
-  return result.dump(2) + "\n";
+  json whole{{"version", fmt::format("{}.{}.{}", RINGPOOL_VERSION_MAJOR, RINGPOOL_VERSION_MINOR,
+                                     RINGPOOL_VERSION_PATCH)}};
+  if (status != nullptr) {
+    whole["status"] = to_json(*status);
+  }
+  whole.update(result);
+  return whole.dump(2) + "\n";
 }
 
 }  // namespace ringpool::tools

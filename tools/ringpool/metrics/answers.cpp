@@ -68,10 +68,11 @@ http_answer answers::answer(std::string_view method, std::string_view path,
   }
   if (path == "/metrics") {
     const metrics_format format = preferred_format(accept);
-    return {200, std::string(content_type(format)), metrics_of(*stats(), format)};
+    return {200, std::string(content_type(format)), metrics_of(last_sight()->stats, format)};
   }
   if (path == "/stats.json") {
-    return {200, "application/json", to_json(*stats())};
+    const std::shared_ptr<const sight> seen = last_sight();
+    return {200, "application/json", to_json(seen->stats, &seen->status)};
   }
   if (path == "/healthz") {
     return {200, plain_text, "ok\n"};
@@ -82,11 +83,14 @@ http_answer answers::answer(std::string_view method, std::string_view path,
   return {404, plain_text, "there are /, /metrics, /stats.json and /healthz\n"};
 }
 
-std::shared_ptr<const server_stats> answers::stats() {
+std::shared_ptr<const answers::sight> answers::last_sight() {
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
   if (last_ == nullptr || now - looked_ >= freshness) {
-    last_ = std::make_shared<const server_stats>(look_());
+    sight seen{.stats = look_(), .status = {}};
+    seen.status =
+        keeper_.judge_now(seen.stats, std::chrono::nanoseconds(now.time_since_epoch()).count());
+    last_ = std::make_shared<const sight>(std::move(seen));
     looked_ = now;
   }
   return last_;

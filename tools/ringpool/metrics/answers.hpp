@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "frame_server.hpp"
+#include "metrics/verdict.hpp"
 
 namespace ringpool::tools {
 
@@ -38,11 +39,16 @@ class answers {
                                    std::string_view accept);
 
  private:
-  [[nodiscard]] std::shared_ptr<const server_stats> stats();
+  struct sight {
+    server_stats stats;
+    verdict status;
+  };
+  [[nodiscard]] std::shared_ptr<const sight> last_sight();
 
   std::function<server_stats()> look_;
   std::mutex mutex_;
-  std::shared_ptr<const server_stats> last_;
+  std::shared_ptr<const sight> last_;
+  verdict_keeper keeper_;
   std::chrono::steady_clock::time_point looked_;
 };
 

@@ -5,6 +5,19 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(fmt CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(ZLIB REQUIRED)
+find_package(tomlplusplus CONFIG REQUIRED)
+
+# The presets are part of the command, so that it finds them wherever it lies.
+set(ringpool_preset_list "")
+file(GLOB ringpool_presets CONFIGURE_DEPENDS share/ringpool/presets/*.toml)
+foreach(file ${ringpool_presets})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  cmake_path(GET file STEM name)
+  file(READ ${file} text)
+  string(APPEND ringpool_preset_list "\n    preset{\"${name}\", R\"toml(${text})toml\"},")
+endforeach()
+configure_file(tools/ringpool/config/presets.cpp.in ringpool_presets.cpp @ONLY)
+set(ringpool_presets_source ${PROJECT_BINARY_DIR}/ringpool_presets.cpp)
 
 # All but main() is a library, so that tests can link it.
 #
@@ -18,9 +31,10 @@ else()
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(herd|uring_(backend|frames|loop|service|upkeep))\\.cpp$")
 endif()
 set(ringpool_cold_sources ${ringpool_tools_sources})
-set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress)\\.cpp$")
+set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|config/[^/]*)\\.cpp$")
 list(FILTER ringpool_cold_sources INCLUDE REGEX "${ringpool_cold_regex}")
 list(FILTER ringpool_tools_sources EXCLUDE REGEX "${ringpool_cold_regex}")
+list(APPEND ringpool_cold_sources ${ringpool_presets_source})
 
 set(ringpool_cold_option $<IF:$<CONFIG:Release>,-O1,-O0>)
 add_library(ringpool_cold_tools OBJECT ${ringpool_cold_sources})
@@ -28,6 +42,10 @@ target_compile_options(ringpool_cold_tools PRIVATE ${ringpool_cold_option})
 set_target_properties(ringpool_cold_tools PROPERTIES
   UNITY_BUILD ${RINGPOOL_UNITY_BUILD}
   UNITY_BUILD_BATCH_SIZE 4)
+target_link_libraries(ringpool_cold_tools PUBLIC tomlplusplus::tomlplusplus)
+# The one file that parses TOML: its headers are too much to be compiled with others.
+set_source_files_properties(tools/ringpool/config/toml_config.cpp PROPERTIES
+  SKIP_UNITY_BUILD_INCLUSION ON)
 add_library(ringpool_tools STATIC ${ringpool_tools_sources})
 target_link_libraries(ringpool_tools PRIVATE ringpool_cold_tools ZLIB::ZLIB)
 if(TARGET ringpool::uring)

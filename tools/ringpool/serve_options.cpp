@@ -16,6 +16,7 @@ namespace ringpool::tools {
 namespace {
 
 constexpr unsigned most_loops = 256;
+constexpr int last_numa_node = 1023;
 
 bool parse_number(std::string_view text, std::size_t& out) {
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -85,11 +86,48 @@ void add_buffer_options(CLI::App& serve, serve_options& options) {
   serve.add_option("--elastic", options.elastic_count, "Further buffers a class, made when needed")
       ->type_name("COUNT")
       ->capture_default_str();
+  add_time(serve, "--elastic-decay", options.elastic_decay,
+           "Give the memory of further buffers back once they are idle for this long");
   serve
       .add_option("--upstream-budget", options.upstream_budget_bytes,
                   "Bytes the pool may take from the heap when all buffers are held")
       ->type_name("BYTES")
       ->capture_default_str();
+}
+
+void add_memory_options(CLI::App& serve, serve_options& options) {
+  memory_options& memory = options.memory;
+  serve.add_flag("--prefault,!--no-prefault", memory.prefault,
+                 "Make buffers resident at the start, which is the default");
+  add_choice<huge_pages>(serve, "--huge-pages", memory.pages,
+                         {{"none", huge_pages::none},
+                          {"transparent", huge_pages::transparent},
+                          {"reserved", huge_pages::reserved}},
+                         "none", "Pages behind the buffers");
+  serve.add_option("--numa-node", memory.numa_node, "Bind buffers to this node; -1: to none")
+      ->type_name("NODE")
+      ->check(CLI::Range(-1, last_numa_node))
+      ->capture_default_str();
+  serve.add_flag("--lock-memory", memory.lock, "Keep buffers from being swapped out");
+  serve
+      .add_option("--cache-limit", options.cache_limit,
+                  "Most buffers of a class a thread may cache")
+      ->type_name("COUNT")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{index_cache::max_items}))
+      ->capture_default_str();
+}
+
+void add_file_options(CLI::App& serve, serve_options& options) {
+  serve.add_option("--config", options.config, "Read options from a file in TOML; SIGHUP: again")
+      ->type_name("FILE");
+  serve
+      .add_option("--check-config", options.check_config,
+                  "Print what a file comes to, or all that is wrong with it, and end")
+      ->type_name("FILE");
+  serve.add_option("--preset", options.preset, "Begin with the options made for a kind of traffic")
+      ->type_name("NAME");
+  serve.add_option("--print-preset", options.print_preset, "Print a preset, and end")
+      ->type_name("NAME");
 }
 
 void add_backend_options(CLI::App& serve, serve_options& options) {
@@ -165,7 +203,7 @@ std::string find_class_fault(const serve_options& options) {
   if (options.upstream_budget_bytes == 0 && largest < options.max_frame_bytes) {
     return fmt::format(
         "--max-frame {} is above the largest --class, {} bytes: add a class of {} bytes or more, "
-        "lower --max-frame, or give an --upstream-budget",
+        "lower --max-frame, or set --upstream-budget",
         options.max_frame_bytes, largest, options.max_frame_bytes);
   }
   if (options.upstream_budget_bytes != 0 && largest < options.max_frame_bytes &&
@@ -202,9 +240,11 @@ void add_serve_command(CLI::App& app, serve_options& options) {
   serve->add_option("--listen", options.listen, "Where to listen; port 0: any free one")
       ->type_name("ADDR:PORT")
       ->capture_default_str();
+  add_file_options(*serve, options);
   add_backend_options(*serve, options);
   add_room_options(*serve, options);
   add_buffer_options(*serve, options);
+  add_memory_options(*serve, options);
   add_limit_options(*serve, options);
   serve->add_option("--port-file", options.port_file, "Write ADDR:PORT here once it is ready")
       ->type_name("FILE");

@@ -51,6 +51,10 @@ std::string to_json(const server_stats& stats) {
   for (const pool_stats& one : stats.classes) {
     classes.push_back(to_object(one));
   }
+  json retired_classes = json::array();
+  for (const pool_stats& one : stats.retired_classes) {
+    retired_classes.push_back(to_object(one));
+  }
   const json result{{"buffers", stats.buffers == buffer_kind::pool ? "pool" : "malloc"},
                     {"backend", stats.backend == backend_kind::uring ? "uring" : "epoll"},
                     {"loops", stats.loops},
@@ -68,6 +72,11 @@ std::string to_json(const server_stats& stats) {
                       {"too_long", stats.too_long_errors},
                       {"truncated", stats.truncated_errors}}},
                     {"classes", classes},
+                    {"configuration",
+                     {{"reloads", stats.reloads},
+                      {"refused_reloads", stats.refused_reloads},
+                      {"retired_sets", stats.retired_sets}}},
+                    {"retired_classes", retired_classes},
                     {"buffers_in_use", stats.buffers_in_use},
                     {"kernel_buffers", stats.kernel_buffers},
                     {"receive_bytes", stats.receive_bytes},

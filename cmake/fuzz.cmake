@@ -39,7 +39,9 @@ function(ringpool_add_fuzz_target)
   endif()
 endfunction()
 
-foreach(library texts command)
+include(cmake/presets.cmake)
+
+foreach(library texts command config)
   add_library(ringpool_fuzz_${library} STATIC)
   target_include_directories(ringpool_fuzz_${library} PUBLIC tools/ringpool)
   target_link_libraries(ringpool_fuzz_${library}
@@ -51,14 +53,21 @@ target_sources(ringpool_fuzz_command PRIVATE
   tools/ringpool/load_options.cpp tools/ringpool/serve_options.cpp tools/ringpool/progress.cpp
   tools/ringpool/report.cpp)
 target_link_libraries(ringpool_fuzz_command PUBLIC ringpool_fuzz_texts)
+target_sources(ringpool_fuzz_config PRIVATE
+  tools/ringpool/config/config_keys.cpp tools/ringpool/config/toml_config.cpp ${ringpool_presets_source})
+target_link_libraries(ringpool_fuzz_config PUBLIC ringpool_fuzz_command)
+# The parser itself, not Debian's library of it, so that its paths are seen.
+target_compile_definitions(ringpool_fuzz_config PRIVATE TOML_HEADER_ONLY=1)
 
 ringpool_add_fuzz_target(NAME frame_decoder TWIN "the decoder and plain arithmetic differ")
 ringpool_add_fuzz_target(NAME pool_operations TWIN "the pool and its model differ")
 ringpool_add_fuzz_target(NAME parsers TEXTS LIBRARIES ringpool_fuzz_texts)
 ringpool_add_fuzz_target(NAME command_line TEXTS LIBRARIES ringpool_fuzz_command)
+ringpool_add_fuzz_target(NAME config TEXTS TWIN "what was written comes to something else"
+  LIBRARIES ringpool_fuzz_config)
 ringpool_add_fuzz_target(NAME buffer_chain TWIN "the chain and vectors differ")
 
-add_custom_target(ringpool_fuzz_quick)  # all but the command line, which takes long to build
+add_custom_target(ringpool_fuzz_quick)  # all but the command line and files, which take long to build
 add_dependencies(ringpool_fuzz_quick
   ringpool_fuzz_frame_decoder ringpool_fuzz_twin_frame_decoder
   ringpool_fuzz_pool_operations ringpool_fuzz_twin_pool_operations

@@ -157,6 +157,8 @@ class Reloads(Configured):
             self.assertEqual(after["heap_allocations_on_data_path"], 0)
             self.assertLess(after["resident_bytes"], most - 16 * MIB)
             self.assertEqual(server.settled()["buffers_in_use"], 0)
+            code, _, err = server.terminate()
+            self.assertEqual((code, len(err.splitlines())), (0, 20), err)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ TEST(tools_buffers, a_replaced_bank_is_freed_once_its_last_buffer_is_back) {
   held = {};
   EXPECT_TRUE(banks.free_retired(1, 2));   // all is back: one more round
   EXPECT_FALSE(banks.free_retired(1, 3));  // which is not over
-  EXPECT_TRUE(banks.has_retired());
+  EXPECT_EQ(banks.retired_count(), 1U);
   EXPECT_FALSE(banks.free_retired(2, 3));
-  EXPECT_FALSE(banks.has_retired());
+  EXPECT_EQ(banks.retired_count(), 0U);
 }
 
 TEST(tools_buffers, counters_of_a_size_go_on_and_those_of_sizes_that_are_no_more_are_kept) {
@@ -59,7 +59,7 @@ TEST(tools_buffers, counters_of_a_size_go_on_and_those_of_sizes_that_are_no_more
     EXPECT_EQ(sums.taken, 4U);
     static_cast<void>(banks.free_retired(9, 9));
   }
-  EXPECT_FALSE(banks.has_retired());
+  EXPECT_EQ(banks.retired_count(), 0U);
 }
 
 TEST(tools_buffers, every_counter_of_a_pool_is_in_the_sums) {
@@ -85,7 +85,7 @@ bool waits_for_loops(bool asks_the_loop) {
   bool there = true;
   for (std::uint64_t round = 1; round < 4; ++round) {  // the loop sleeps meanwhile
     static_cast<void>(banks.free_retired(asks_the_loop ? answer : round, round + 1));
-    there = there && banks.has_retired();
+    there = there && banks.retired_count() != 0;
   }
   return there;
 }
@@ -125,7 +125,7 @@ TEST(tools_buffers, loops_take_and_give_back_while_banks_are_replaced) {
     std::this_thread::yield();
     if (banks.free_retired(answered, round + 1)) {
       asked.store(++round, std::memory_order_release);
-    } else if (!banks.has_retired()) {
+    } else if (banks.retired_count() == 0) {
       banks.replace(bank_of({{64, 64}}, loops), ++round);
       offered.store(&banks.current(), std::memory_order_release);
       asked.store(round, std::memory_order_release);

@@ -170,7 +170,7 @@ class buffer_banks {
   [[nodiscard]] buffer_bank& current() const noexcept { return *current_; }
   /// `fresh` is in force; the one before may be used by loops until they have answered `round`.
   void replace(std::unique_ptr<buffer_bank> fresh, std::uint64_t round);
-  [[nodiscard]] bool has_retired() const noexcept { return !retired_.empty(); }
+  [[nodiscard]] std::size_t retired_count() const noexcept { return retired_.size(); }
   /// Frees retired banks that nobody can use. `answered`: the last round that is over. True when a
   /// round is needed to go on: `next` is then to be asked for.
   [[nodiscard]] bool free_retired(std::uint64_t answered, std::uint64_t next);

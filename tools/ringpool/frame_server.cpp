@@ -169,6 +169,8 @@ const char* to_string(close_reason reason) noexcept {
 struct frame_server::parts {
   explicit parts(serve_options chosen)
       : options(std::move(chosen)),
+        buffers(options.buffers),
+        backend(options.backend),
         source(parsed(options.listen)),
         banks(std::make_unique<buffer_bank>(options, loop_count(options))) {
     const unsigned count = loop_count(options);
@@ -209,7 +211,9 @@ struct frame_server::parts {
     }
   }
 
-  serve_options options;
+  serve_options options;  // in force; read by the thread alone that reconfigures
+  const buffer_kind buffers;
+  const backend_kind backend;
   listener source;
   buffer_banks banks;
   milliseconds tick{};
@@ -241,8 +245,8 @@ std::uint16_t frame_server::start() {
   ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the threads that were there
   try {
     for (std::size_t i = 0; i < parts_->loops.size(); ++i) {
-      parts_->threads.emplace_back([this, i] {
-        if (parts_->options.pin) {
+      parts_->threads.emplace_back([this, i, pin = parts_->options.pin] {
+        if (pin) {
           pin_to_processor(i);
         }
         parts_->loops[i]->run();
@@ -279,9 +283,9 @@ void frame_server::join() {
 
 server_stats frame_server::snapshot() const {
   server_stats sum;
-  sum.buffers = parts_->options.buffers;
+  sum.buffers = parts_->buffers;
   sum.loops = parts_->loops.size();
-  sum.backend = parts_->options.backend;
+  sum.backend = parts_->backend;
   for (const auto& loop : parts_->loops) {
     add_loop(sum, *loop);
   }
@@ -334,7 +338,7 @@ void frame_server::reconfigure(const serve_options& options) {
 
 void frame_server::count_refused_reload() noexcept { parts_->refused_reloads.add(); }
 
-bool frame_server::has_retired() const noexcept { return parts_->banks.has_retired(); }
+std::size_t frame_server::retired_count() const noexcept { return parts_->banks.retired_count(); }
 
 void frame_server::free_retired() {
   parts& all = *parts_;

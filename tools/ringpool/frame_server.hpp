@@ -100,8 +100,8 @@ class frame_server {
   /// old one is there until its last buffer is back. Throws std::system_error: all stays as it was.
   void reconfigure(const serve_options& options);
   void count_refused_reload() noexcept;
-  /// True while there is a set of pools that was replaced; free_retired() is then to be called.
-  [[nodiscard]] bool has_retired() const noexcept;
+  /// Sets of pools that were replaced and are there still; free_retired() is then to be called.
+  [[nodiscard]] std::size_t retired_count() const noexcept;
   void free_retired();
 
  private:

@@ -83,8 +83,8 @@ void write_stats(const frame_server& server, const serve_options& options) {
 /// The next signal; 0 or less: none yet, and memory of an earlier configuration waits for its end.
 int next_signal(const ::sigset_t& signals, const frame_server& server) noexcept {
   constexpr ::timespec look_again{0, 20'000'000};
-  return server.has_retired() ? ::sigtimedwait(&signals, nullptr, &look_again)
-                              : ::sigwaitinfo(&signals, nullptr);
+  return server.retired_count() != 0 ? ::sigtimedwait(&signals, nullptr, &look_again)
+                                     : ::sigwaitinfo(&signals, nullptr);
 }
 
 /// Until the first SIGINT or SIGTERM.

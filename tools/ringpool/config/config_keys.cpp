@@ -162,6 +162,19 @@ std::vector<config_key> all_keys() {
   return keys;
 }
 
+template <class Access>
+class_key class_number(std::string_view leaf, key_kind kind, std::int64_t least, std::int64_t most,
+                       bool needed, Access access) {
+  class_key key{leaf, kind, least, most, needed, {}, {}};
+  key.get = [access](const size_class& one) -> std::optional<config_value> {
+    return static_cast<std::int64_t>(access(one));
+  };
+  key.set = [access](size_class& one, const config_value& value) {
+    access(one) = static_cast<std::size_t>(std::get<std::int64_t>(value));
+  };
+  return key;
+}
+
 std::string describe(key_kind kind, std::int64_t least, std::int64_t most) {
   const std::string range =
       most == any_size ? fmt::format("{} and more", least) : fmt::format("{} to {}", least, most);
@@ -218,8 +231,12 @@ const config_key* find_config_key(std::string_view name) {
 
 const std::vector<class_key>& class_keys() {
   static const std::vector<class_key> keys{
-      {"buffer_size", key_kind::bytes, 1, max_buffer_size, &size_class::buffer_size, true},
-      {"capacity", key_kind::integer, 1, max_capacity, &size_class::capacity, true},
+      class_number(
+          "buffer_size", key_kind::bytes, 1, max_buffer_size, true,
+          [](auto& one) -> auto& { return one.buffer_size; }),
+      class_number(
+          "capacity", key_kind::integer, 1, max_capacity, true,
+          [](auto& one) -> auto& { return one.capacity; }),
   };
   return keys;
 }
@@ -307,6 +324,11 @@ std::string value_text(const config_key& key, const serve_options& options) {
   std::string result;
   for (const size_class& one : options.classes) {
     result += fmt::format("{}{}:{}", result.empty() ? "" : " ", one.buffer_size, one.capacity);
+    for (const class_key& each : class_keys()) {
+      if (const auto value = each.get(one); value && !each.needed) {
+        result += fmt::format(",{}={}", each.leaf, to_text(*value));
+      }
+    }
   }
   return result;
 }
@@ -327,7 +349,9 @@ std::string to_toml(const serve_options& options) {
   for (const size_class& one : options.classes) {
     result += "\n[[pool.class]]\n";
     for (const class_key& key : class_keys()) {
-      result += fmt::format("{} = {}\n", key.leaf, one.*key.member);
+      if (const auto value = key.get(one); value) {
+        result += fmt::format("{} = {}\n", key.leaf, to_text(*value));
+      }
     }
   }
   return result;

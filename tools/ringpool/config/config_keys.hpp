@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,8 +58,9 @@ struct class_key {
   key_kind kind;
   std::int64_t least;
   std::int64_t most;
-  std::size_t size_class::*member;
   bool needed;
+  std::function<std::optional<config_value>(const size_class&)> get;  ///< nothing: as the pool's
+  std::function<void(size_class&, const config_value&)> set;
 };
 [[nodiscard]] const std::vector<class_key>& class_keys();
 

@@ -11,6 +11,9 @@
 namespace ringpool::tools {
 namespace {
 
+/// Further ones would take memory that peers who never complete a frame keep from coming back.
+constexpr std::size_t most_retired = 32;
+
 std::string refused(frame_server& server, std::string_view why) {
   server.count_refused_reload();
   return fmt::format("not reloaded, the configuration before stays: {}", why);
@@ -27,6 +30,11 @@ std::string reloader::reload(frame_server& server) {
 }
 
 std::string reloader::try_reload(frame_server& server) {
+  if (server.retired_count() >= most_retired) {
+    return refused(server, fmt::format("{} earlier sets of pools have buffers that are out; "
+                                       "frame_timeout_ms and send_timeout_ms limit for how long",
+                                       most_retired));
+  }
   const configuration found = configure(asked_, arguments_);
   if (!found.faults.empty()) {
     return refused(server, join(found.faults));

@@ -233,14 +233,12 @@ class reader {
         continue;
       }
       places[known->leaf] = key.source().begin;
-      const auto number = number_of(known->kind, node, known->least, known->most);
-      if (!number || (known->leaf == "capacity" &&
-                      !std::has_single_bit(static_cast<std::uint64_t>(*number)))) {
+      if (const auto value = value_in_class(*known, node); value) {
+        known->set(one, *value);
+      } else {
         wrong(key.source().begin, fmt::format("pool.class.{}", known->leaf),
               shown(node) + " is not accepted", describe_accepted(*known));
-        continue;
       }
-      one.*known->member = static_cast<std::size_t>(*number);
     }
     for (const class_key& key : class_keys()) {
       if (key.needed && places.count(key.leaf) == 0) {
@@ -251,6 +249,17 @@ class reader {
       check_order(one, places["buffer_size"]);
       options_.classes.push_back(one);
     }
+  }
+
+  static std::optional<config_value> value_in_class(const class_key& key, const toml::node& node) {
+    if (key.kind == key_kind::flag) {
+      const auto flag = node.value_exact<bool>();
+      return flag ? std::optional<config_value>(*flag) : std::nullopt;
+    }
+    const auto number = number_of(key.kind, node, key.least, key.most);
+    const bool good = number && (key.leaf != "capacity" ||
+                                 std::has_single_bit(static_cast<std::uint64_t>(*number)));
+    return good ? std::optional<config_value>(*number) : std::nullopt;
   }
 
   void unknown_in_class(std::string_view leaf, const position& where) {

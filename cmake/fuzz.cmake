@@ -41,7 +41,7 @@ endfunction()
 
 include(cmake/presets.cmake)
 
-foreach(library texts command config)
+foreach(library texts command files)
   add_library(ringpool_fuzz_${library} STATIC)
   target_include_directories(ringpool_fuzz_${library} PUBLIC tools/ringpool)
   target_link_libraries(ringpool_fuzz_${library}
@@ -53,18 +53,18 @@ target_sources(ringpool_fuzz_command PRIVATE
   tools/ringpool/load_options.cpp tools/ringpool/serve_options.cpp tools/ringpool/progress.cpp
   tools/ringpool/report.cpp)
 target_link_libraries(ringpool_fuzz_command PUBLIC ringpool_fuzz_texts)
-target_sources(ringpool_fuzz_config PRIVATE
+target_sources(ringpool_fuzz_files PRIVATE
   tools/ringpool/config/config_keys.cpp tools/ringpool/config/toml_config.cpp ${ringpool_presets_source})
-target_link_libraries(ringpool_fuzz_config PUBLIC ringpool_fuzz_command)
+target_link_libraries(ringpool_fuzz_files PUBLIC ringpool_fuzz_command)
 # The parser itself, not Debian's library of it, so that its paths are seen.
-target_compile_definitions(ringpool_fuzz_config PRIVATE TOML_HEADER_ONLY=1)
+target_compile_definitions(ringpool_fuzz_files PRIVATE TOML_HEADER_ONLY=1)
 
 ringpool_add_fuzz_target(NAME frame_decoder TWIN "the decoder and plain arithmetic differ")
 ringpool_add_fuzz_target(NAME pool_operations TWIN "the pool and its model differ")
 ringpool_add_fuzz_target(NAME parsers TEXTS LIBRARIES ringpool_fuzz_texts)
 ringpool_add_fuzz_target(NAME command_line TEXTS LIBRARIES ringpool_fuzz_command)
 ringpool_add_fuzz_target(NAME config TEXTS TWIN "what was written comes to something else"
-  LIBRARIES ringpool_fuzz_config)
+  LIBRARIES ringpool_fuzz_files)
 ringpool_add_fuzz_target(NAME buffer_chain TWIN "the chain and vectors differ")
 
 add_custom_target(ringpool_fuzz_quick)  # all but the command line and files, which take long to build

@@ -113,12 +113,22 @@ serve_options any_good_options(std::mt19937_64& random) {
   std::size_t size = 0;
   for (std::uint64_t left = random() % 6 + 1; left != 0; --left) {
     size += random() % 100'000 + 1;
-    options.classes.push_back({size, std::size_t{1} << (random() % 31)});
+    size_class one{size, std::size_t{1} << (random() % 31)};
+    for (const class_key& key : class_keys()) {
+      if (!key.needed && random() % 3 == 0) {
+        key.set(one, key.kind == key_kind::flag ? config_value(random() % 2 == 0)
+                                                : config_value(key.least + std::int64_t{7}));
+      }
+    }
+    one.settings.elastic_floor.reset();
+    options.classes.push_back(one);
   }
   options.listen = "127.0.0.1:0";  // the others may contradict: these cannot
   options.backend = backend_kind::epoll;
   options.mode = server_mode::echo;
   options.max_frame_bytes = static_cast<std::uint32_t>(size);
+  options.elastic_floor = 0;
+  options.spill.buffer_limit = 1;
   return options;
 }
 
@@ -195,6 +205,20 @@ TEST(tools_config, keys_that_contradict_are_named_as_keys_where_they_are_set) {
                             0),
             0U)
       << faults[0];
+}
+
+TEST(tools_config, classes_have_settings_of_their_own) {
+  const char* const text =
+      "[pool]\nspill_classes = 1\n[[pool.class]]\nbuffer_size = 20000\ncapacity = 8\n"
+      "elastic_capacity = 5\nspill_limit = 3\nprefault = false\n";
+  const toml_config read = read_toml(text, "f", {});
+  ASSERT_EQ(join(read.faults), "");
+  EXPECT_EQ(value_text(*find_config_key("pool.class"), read.options),
+            "20000:8,elastic_capacity=5,spill_limit=3,prefault=false");
+  const auto faults = read_toml(std::string(text) + "elastic_floor = 6\n", "f", {}).faults;
+  EXPECT_EQ(join(faults),
+            "f:3:8: pool.class: pool.elastic_floor 6 is above pool.elastic_capacity 5 "
+            "of the pool.class of 20000 bytes");
 }
 
 TEST(tools_config, what_is_not_toml_is_one_fault_with_its_place) {

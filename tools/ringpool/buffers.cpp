@@ -16,6 +16,8 @@ constexpr std::size_t smallest_block_bytes = 64;
 pool_options pool_options_of(const serve_options& options) {
   pool_options result;
   result.elastic_capacity = options.elastic_count;
+  result.elastic_floor = options.elastic_floor;
+  result.spill = options.spill;
   result.elastic_decay = options.elastic_decay;
   result.memory = options.memory;
   result.cache_limit = options.cache_limit;
@@ -189,6 +191,7 @@ void add_counters(std::vector<pool_stats>& all, const pool_stats& one) {
         &pool_stats::in_use, &pool_stats::elastic_in_use, &pool_stats::elastic_alloc_count,
         &pool_stats::upstream_alloc_count, &pool_stats::oversize_count, &pool_stats::raid_count,
         &pool_stats::refusal_count, &pool_stats::misuse_count, &pool_stats::injected_count,
+        &pool_stats::spill_count, &pool_stats::spill_in_use, &pool_stats::elastic_committed_bytes,
         &pool_stats::wait_count, &pool_stats::wait_timeout_count, &pool_stats::wait_total_ns}) {
     (*sum).*counter += one.*counter;
   }

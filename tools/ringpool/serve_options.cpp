@@ -86,6 +86,23 @@ void add_buffer_options(CLI::App& serve, serve_options& options) {
   serve.add_option("--elastic", options.elastic_count, "Further buffers a class, made when needed")
       ->type_name("COUNT")
       ->capture_default_str();
+  serve
+      .add_option("--elastic-floor", options.elastic_floor,
+                  "Of those, how many keep their memory when they are idle")
+      ->type_name("COUNT")
+      ->capture_default_str();
+  serve
+      .add_option("--spill-classes", options.spill.class_count,
+                  "Larger classes to ask when a class has no buffer left")
+      ->type_name("COUNT")
+      ->check(CLI::Range(std::size_t{0}, max_class_count - 1))
+      ->capture_default_str();
+  serve
+      .add_option("--spill-limit", options.spill.buffer_limit,
+                  "Most buffers of a class that smaller ones may hold so")
+      ->type_name("COUNT")
+      ->check(CLI::Range(std::size_t{0}, max_capacity))
+      ->capture_default_str();
   add_time(serve, "--elastic-decay", options.elastic_decay,
            "Give the memory of further buffers back once they are idle for this long");
   serve
@@ -197,6 +214,22 @@ std::size_t largest_class(const serve_options& options) noexcept {
   return largest;
 }
 
+/// What each class has is within what the pool can do.
+std::string find_pool_fault(const serve_options& options) {
+  bool lends = options.spill.buffer_limit != 0;
+  for (const size_class& one : options.classes) {
+    const std::size_t most = one.settings.elastic_capacity.value_or(options.elastic_count);
+    const std::size_t floor = one.settings.elastic_floor.value_or(options.elastic_floor);
+    if (floor > most) {
+      return fmt::format("--elastic-floor {} is above --elastic {} of the --class of {} bytes",
+                         floor, most, one.buffer_size);
+    }
+    lends = lends || one.settings.spill_limit.value_or(0) != 0;
+  }
+  return options.spill.class_count != 0 && !lends ? "--spill-classes needs a --spill-limit above 0"
+                                                  : "";
+}
+
 /// Frames of every size up to the maximum must have somewhere to go.
 std::string find_class_fault(const serve_options& options) {
   const std::size_t largest = largest_class(options);
@@ -273,7 +306,11 @@ std::string find_fault(const serve_options& options) {
   if (options.buffers == buffer_kind::malloc) {
     return {};
   }
-  return options.classes.empty() ? "no --class was given" : find_class_fault(options);
+  if (options.classes.empty()) {
+    return "no --class was given";
+  }
+  std::string fault = find_pool_fault(options);
+  return fault.empty() ? find_class_fault(options) : fault;
 }
 
 }  // namespace ringpool::tools

@@ -43,7 +43,9 @@ struct serve_options {
   std::uint32_t max_frame_bytes = default_max_frame_bytes;
   zeroing zero_on_free = zeroing::none;
   bool hardened = false;
-  std::size_t elastic_count = 0;                  ///< further buffers a class
+  std::size_t elastic_count = 0;  ///< further buffers a class
+  std::size_t elastic_floor = 0;  ///< of those, whose memory stays
+  spill_options spill{};
   std::chrono::milliseconds elastic_decay{2000};  ///< idle elastic memory goes after this long
   memory_options memory{};                        ///< of the ring's buffers
   std::size_t cache_limit = 128;                  ///< most buffers that one thread may cache

@@ -98,7 +98,13 @@ std::vector<config_key> pool_keys() {
       plain("pool.hardened", "--hardened", key_kind::flag, live, MEMBER(hardened)),
       number("pool.elastic_capacity", "--elastic", key_kind::integer, live, 0, max_capacity,
              MEMBER(elastic_count)),
+      number("pool.elastic_floor", "--elastic-floor", key_kind::integer, live, 0, max_capacity,
+             MEMBER(elastic_floor)),
       time("pool.elastic_decay_ms", "--elastic-decay", MEMBER(elastic_decay)),
+      number("pool.spill_classes", "--spill-classes", key_kind::integer, live, 0,
+             max_class_count - 1, MEMBER(spill.class_count)),
+      number("pool.spill_limit", "--spill-limit", key_kind::integer, live, 0, max_capacity,
+             MEMBER(spill.buffer_limit)),
       number("pool.upstream_budget_bytes", "--upstream-budget", key_kind::bytes, live, 0, any_size,
              MEMBER(upstream_budget_bytes)),
       number("pool.cache_limit", "--cache-limit", key_kind::integer, live, 0,
@@ -175,6 +181,23 @@ class_key class_number(std::string_view leaf, key_kind kind, std::int64_t least,
   return key;
 }
 
+/// A setting of a class that is as the pool's where it is not given.
+template <class Value>
+class_key class_setting(std::string_view leaf, std::int64_t most,
+                        std::optional<Value> class_settings::*member) {
+  using stored = std::conditional_t<std::is_same_v<Value, bool>, bool, std::int64_t>;
+  const auto kind = std::is_same_v<Value, bool> ? key_kind::flag : key_kind::integer;
+  class_key key{leaf, kind, 0, most, false, {}, {}};
+  key.get = [member](const size_class& one) -> std::optional<config_value> {
+    const auto& value = one.settings.*member;
+    return value ? std::optional<config_value>(static_cast<stored>(*value)) : std::nullopt;
+  };
+  key.set = [member](size_class& one, const config_value& value) {
+    one.settings.*member = static_cast<Value>(std::get<stored>(value));
+  };
+  return key;
+}
+
 std::string describe(key_kind kind, std::int64_t least, std::int64_t most) {
   const std::string range =
       most == any_size ? fmt::format("{} and more", least) : fmt::format("{} to {}", least, most);
@@ -237,6 +260,11 @@ const std::vector<class_key>& class_keys() {
       class_number(
           "capacity", key_kind::integer, 1, max_capacity, true,
           [](auto& one) -> auto& { return one.capacity; }),
+      class_setting("elastic_capacity", max_capacity, &class_settings::elastic_capacity),
+      class_setting("elastic_floor", max_capacity, &class_settings::elastic_floor),
+      class_setting("cache_limit", index_cache::max_items, &class_settings::cache_limit),
+      class_setting("spill_limit", max_capacity, &class_settings::spill_limit),
+      class_setting("prefault", 0, &class_settings::prefault),
   };
   return keys;
 }

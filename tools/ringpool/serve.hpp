@@ -16,6 +16,9 @@ namespace ringpool::tools {
 /// Adds `serve` and its options; they are written to `options` when the command line is parsed.
 void add_serve_command(CLI::App& app, serve_options& options);
 
+/// Lays what a command line says over `options`: "serve" and what follows, which was parsed before.
+void apply_arguments(const std::vector<std::string>& arguments, serve_options& options);
+
 /// Serves until SIGINT or SIGTERM, then drains; a second signal ends it at once. SIGUSR1 writes the
 /// statistics file. With a configuration file, SIGHUP reads it again. `asked`: what the command
 /// line says; `arguments`: that command line, from "serve" on. Returns 0 after a shutdown, 1 when

@@ -287,6 +287,12 @@ void add_serve_command(CLI::App& app, serve_options& options) {
       ->type_name("FILE");
 }
 
+void apply_arguments(const std::vector<std::string>& arguments, serve_options& options) {
+  CLI::App app;
+  add_serve_command(app, options);
+  app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // as CLI11 takes them
+}
+
 std::size_t receive_bytes_of(const serve_options& options) noexcept {
   constexpr std::size_t usual = 4096;
   return options.receive_bytes != 0 ? options.receive_bytes

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -43,13 +42,6 @@ std::string read_file(const std::string& path, std::string& text) {
 
 std::string no_such_preset(std::string_view name) {
   return fmt::format("there is no preset '{}'; accepted: {}", name, preset_names());
-}
-
-/// Lays what the command line says over `options`: it was parsed before, so it is good.
-void apply_arguments(const std::vector<std::string>& arguments, serve_options& options) {
-  CLI::App app;
-  add_serve_command(app, options);
-  app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // as CLI11 takes them
 }
 
 std::string change(const config_key& key, const serve_options& from, const serve_options& to) {

@@ -56,8 +56,9 @@ target_link_libraries(ringpool_fuzz_command PUBLIC ringpool_fuzz_texts)
 target_sources(ringpool_fuzz_files PRIVATE
   tools/ringpool/config/config_keys.cpp tools/ringpool/config/toml_config.cpp ${ringpool_presets_source})
 target_link_libraries(ringpool_fuzz_files PUBLIC ringpool_fuzz_command)
-# The parser itself, not Debian's library of it, so that its paths are seen.
-target_compile_definitions(ringpool_fuzz_files PRIVATE TOML_HEADER_ONLY=1)
+# The parser itself, not Debian's library of it, so that its paths are seen; like that without its
+# assertions, of which 3.3.0 has one too many: of `[?a]` that the key may begin so.
+target_compile_definitions(ringpool_fuzz_files PRIVATE TOML_HEADER_ONLY=1 NDEBUG)
 
 ringpool_add_fuzz_target(NAME frame_decoder TWIN "the decoder and plain arithmetic differ")
 ringpool_add_fuzz_target(NAME pool_operations TWIN "the pool and its model differ")

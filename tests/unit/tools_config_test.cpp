@@ -227,6 +227,17 @@ TEST(tools_config, what_is_not_toml_is_one_fault_with_its_place) {
   EXPECT_EQ(faults[0].rfind("f:1:8: not TOML: ", 0), 0U) << faults[0];
 }
 
+TEST(tools_config, characters_beyond_ascii_are_for_quotes_and_comments) {
+  const char* const good =
+      "# Größe\n[server]\nport_file = \"é\\\"é\"\nstats_file = \'\'\'ö\'\'\'\'\nlisten = "
+      "\"[::1]:0\" # ü\n";
+  EXPECT_EQ(join(read_toml(good, "f", {}).faults), "");
+  for (const char* wrong : {"[s\u00e9]", "\u0476 = 1", "a = 1 \u00e9"}) {
+    const std::string faults = join(read_toml(wrong, "f", {}).faults);
+    EXPECT_NE(faults.find("not TOML: a character beyond ASCII"), std::string::npos) << faults;
+  }
+}
+
 TEST(tools_config, a_file_stands_above_its_preset_and_the_command_line_above_both) {
   const char* const text = "preset = \"iot\"\n[server]\nidle_timeout_ms = \"2min\"\n";
   const toml_config read =

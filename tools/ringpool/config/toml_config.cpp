@@ -367,8 +367,11 @@ std::size_t find_beyond_ascii(std::string_view text) {
       return at;
     }
     std::size_t skipped = 1;
+    // In the middle of something else a quote begins nothing.
+    const bool may_begin =
+        at == 0 || std::string_view(" \t\r\n,[{=.").find(text[at - 1]) != text.npos;
     for (const std::string_view quotes : {"'", "\"", "'''", "\"\"\""}) {
-      if (begins(quotes)) {
+      if (may_begin && begins(quotes)) {
         closing = quotes;
         skipped = quotes.size();
       }

@@ -45,4 +45,9 @@ program& micro() {
   return run;
 }
 
+program& handles() {
+  static program run = nullptr;
+  return run;
+}
+
 }  // namespace bench

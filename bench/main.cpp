@@ -57,12 +57,12 @@ int run(const bench::parsed& asked) {
   return all.failures() == 0 ? 0 : 1;
 }
 
-int run_micro(int argc, char** argv) {
-  if (bench::micro() == nullptr) {
-    fmt::print(stderr, "--micro needs libbenchmark-dev\n");
+int run_mode(bench::program mode, const char* what_it_needs, int argc, char** argv) {
+  if (mode == nullptr) {
+    fmt::print(stderr, "{}\n", what_it_needs);
     return 2;
   }
-  return bench::micro()(argc, argv);
+  return mode(argc - 1, argv + 1);
 }
 
 }  // namespace
@@ -71,7 +71,10 @@ int main(int argc, char** argv) {
   start_with_room_for_thread_locals(argv);
   try {
     if (argc > 1 && std::string_view(argv[1]) == "--micro") {
-      return run_micro(argc - 1, argv + 1);
+      return run_mode(bench::micro(), "--micro needs libbenchmark-dev", argc, argv);
+    }
+    if (argc > 1 && std::string_view(argv[1]) == "--handles") {
+      return run_mode(bench::handles(), "--handles is in ringpool_bench alone", argc, argv);
     }
     const bench::parsed asked = bench::parse(argc, argv);
     return asked.exit_code ? *asked.exit_code : run(asked);

@@ -7,5 +7,7 @@ namespace bench {
 /// that library was missing.
 using program = int (*)(int argc, char** argv);
 program& micro();
+/// The third, `--handles`: handles beside the same by hand.
+program& handles();
 
 }  // namespace bench

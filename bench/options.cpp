@@ -46,7 +46,9 @@ parsed parse(int argc, char** argv) {
                "within a minute: 5 rounds, shorter, 2 where there are many threads");
   app.add_flag("--smoke", smoke, "seconds, for tests: everything runs, no figure means anything");
   app.add_flag("--no-plots", no_plots, "no SVG, no PNG");
-  app.footer("--micro, as the first word: ringpool alone, on Google Benchmark, with its options.");
+  app.footer(
+      "--micro, as the first word: ringpool alone, on Google Benchmark, with its options.\n"
+      "--handles, as the first word: handles beside the same written by hand.");
   app.add_flag("--list", all.list, "workloads and contenders, and who is left out");
   app.add_option("--alone-workload", what.only_workload)->group("");
   app.add_option("--alone-contender", what.only_contender)->group("");

@@ -71,7 +71,7 @@ file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/bench_missing.cpp CONTENT [=[
     (bench::leave_out("not built", "@ringpool_bench_missing@"), true);
 ]=])
 add_executable(ringpool_bench EXCLUDE_FROM_ALL
-  ${ringpool_bench_peers} ${PROJECT_BINARY_DIR}/bench_missing.cpp)
+  bench/micro/handles.cpp ${ringpool_bench_peers} ${PROJECT_BINARY_DIR}/bench_missing.cpp)
 target_link_libraries(ringpool_bench
   PRIVATE ringpool_bench_main ringpool_bench_common ${CMAKE_DL_LIBS})
 set_target_properties(ringpool_bench ringpool_bench_own PROPERTIES
@@ -168,6 +168,20 @@ if(benchmark_FOUND AND TARGET ringpool::uring)
     CXX_EXTENSIONS OFF)
   add_dependencies(ringpool_bench_servers ringpool_bench_uring_calls)
 endif()
+
+# What sampling costs: a command of its own, built when it is asked for.
+add_executable(ringpool_bench_sampling EXCLUDE_FROM_ALL bench/micro/sampling_cost.cpp)
+target_link_libraries(ringpool_bench_sampling PRIVATE ringpool::ringpool ringpool_dev_flags)
+set_target_properties(ringpool_bench_sampling PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  CXX_EXTENSIONS OFF)
+
+# Expositions: what they cost the reader, and those who allocate meanwhile.
+add_executable(ringpool_bench_metrics EXCLUDE_FROM_ALL bench/micro/metrics.cpp)
+target_link_libraries(ringpool_bench_metrics PRIVATE ringpool::ringpool ringpool_dev_flags)
+set_target_properties(ringpool_bench_metrics PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  CXX_EXTENSIONS OFF)
 
 # ---- Tests.
 if(RINGPOOL_BUILD_TESTS)

@@ -22,6 +22,8 @@ foreach(source ${ringpool_examples})
   else()
     target_link_libraries(ringpool_example_${name} PRIVATE ringpool::ringpool ${needs} ringpool_dev_flags)
     set_target_properties(ringpool_example_${name} PROPERTIES CXX_EXTENSIONS OFF)
+    # They are compiled longer than they run.
+    target_compile_options(ringpool_example_${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   endif()
   add_test(NAME example.${name} COMMAND ringpool_example_${name})
   set_tests_properties(example.${name} PROPERTIES LABELS example TIMEOUT 60)

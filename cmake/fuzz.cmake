@@ -64,15 +64,29 @@ target_compile_definitions(ringpool_fuzz_files PRIVATE TOML_HEADER_ONLY=1 NDEBUG
 set_source_files_properties(tools/ringpool/config/toml_config.cpp PROPERTIES
   COMPILE_OPTIONS -fno-sanitize=unreachable)
 
+# The readers of traffic: one file of all, which takes a third of the time.
+find_library(ringpool_pcap_library pcap REQUIRED)
+add_library(ringpool_fuzz_traffic STATIC
+  tools/ringpool/advise/packet.cpp tools/ringpool/advise/frame_scanner.cpp
+  tools/ringpool/advise/tcp_streams.cpp tools/ringpool/advise/sample_sink.cpp
+  tools/ringpool/advise/input_file.cpp tools/ringpool/advise/read_capture.cpp
+  tools/ringpool/advise/read_table.cpp tools/ringpool/advise/read_recording.cpp)
+target_sources(ringpool_fuzz_traffic PRIVATE tools/ringpool/report.cpp)
+target_include_directories(ringpool_fuzz_traffic PUBLIC tools/ringpool)
+target_link_libraries(ringpool_fuzz_traffic
+  PUBLIC ringpool::ringpool fmt::fmt ${ringpool_pcap_library} PRIVATE ringpool_dev_flags)
+set_target_properties(ringpool_fuzz_traffic PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
+
 ringpool_add_fuzz_target(NAME frame_decoder TWIN "the decoder and plain arithmetic differ")
 ringpool_add_fuzz_target(NAME pool_operations TWIN "the pool and its model differ")
 ringpool_add_fuzz_target(NAME parsers TEXTS LIBRARIES ringpool_fuzz_texts)
+ringpool_add_fuzz_target(NAME readers TEXTS LIBRARIES ringpool_fuzz_traffic)
 ringpool_add_fuzz_target(NAME command_line TEXTS LIBRARIES ringpool_fuzz_command)
 ringpool_add_fuzz_target(NAME config TEXTS TWIN "what was written comes to something else"
   LIBRARIES ringpool_fuzz_files)
 ringpool_add_fuzz_target(NAME buffer_chain TWIN "the chain and vectors differ")
 
-add_custom_target(ringpool_fuzz_quick)  # all but the command line and files, which take long to build
+add_custom_target(ringpool_fuzz_quick)  # all but the command line, files and readers: long builds
 add_dependencies(ringpool_fuzz_quick
   ringpool_fuzz_frame_decoder ringpool_fuzz_twin_frame_decoder
   ringpool_fuzz_pool_operations ringpool_fuzz_twin_pool_operations

@@ -43,7 +43,7 @@ endif()
 if(RINGPOOL_BUILD_C)
   set(ringpool_c_symbols ${PROJECT_SOURCE_DIR}/src/adapters/c_api.map)
   set(ringpool_c_sources src/adapters/c_api.cpp ${ringpool_sources})
-  list(FILTER ringpool_c_sources EXCLUDE REGEX "/src/codec/")
+  list(FILTER ringpool_c_sources EXCLUDE REGEX "/src/(codec/|metrics)")
   add_library(ringpool_c SHARED ${ringpool_c_sources})
   add_library(ringpool::c ALIAS ringpool_c)
   target_sources(ringpool_c PUBLIC

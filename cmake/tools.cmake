@@ -6,6 +6,9 @@ find_package(fmt CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(tomlplusplus CONFIG REQUIRED)
+find_path(ringpool_httplib_include httplib.h REQUIRED)  # Debian: libcpp-httplib-dev
+find_library(ringpool_httplib_library cpp-httplib REQUIRED)
+find_library(ringpool_pcap_library pcap REQUIRED)  # captures to be advised from
 
 include(cmake/presets.cmake)
 
@@ -21,7 +24,7 @@ else()
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(herd|uring_(backend|frames|loop|service|upkeep))\\.cpp$")
 endif()
 set(ringpool_cold_sources ${ringpool_tools_sources})
-set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|config/[^/]*)\\.cpp$")
+set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|config/[^/]*|metrics/[^/]*|page/[^/]*|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
 list(FILTER ringpool_cold_sources INCLUDE REGEX "${ringpool_cold_regex}")
 list(FILTER ringpool_tools_sources EXCLUDE REGEX "${ringpool_cold_regex}")
 list(APPEND ringpool_cold_sources ${ringpool_presets_source})
@@ -36,8 +39,12 @@ target_link_libraries(ringpool_cold_tools PUBLIC tomlplusplus::tomlplusplus)
 # The one file that parses TOML: its headers are too much to be compiled with others.
 set_source_files_properties(tools/ringpool/config/toml_config.cpp PROPERTIES
   SKIP_UNITY_BUILD_INCLUSION ON)
+# Heavy includes, of their own: HTTP.
+set_source_files_properties(tools/ringpool/metrics/http_server.cpp tools/ringpool/advise/read_live.cpp
+  PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 add_library(ringpool_tools STATIC ${ringpool_tools_sources})
-target_link_libraries(ringpool_tools PRIVATE ringpool_cold_tools ZLIB::ZLIB)
+target_link_libraries(ringpool_tools PRIVATE ringpool_cold_tools ZLIB::ZLIB
+  ${ringpool_pcap_library} ${ringpool_httplib_library})
 if(TARGET ringpool::uring)
   target_link_libraries(ringpool_tools PUBLIC ringpool::uring)
 endif()

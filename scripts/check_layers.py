@@ -16,14 +16,15 @@ from pathlib import Path
 from cxx_source import Finding, main, read_sources
 
 LAYERS = """
-L0  config  error  stats  detail/atomics  detail/backoff
+L0  config  error  stats  owner_scope  detail/atomics  detail/backoff  detail/symbol
 L1  arena | index_ring | size_classes | memory_checker | fault_plan
-    | detail/counters  detail/thread_slot  detail/asymmetric_fence  detail/slot_map  detail/fork_list  detail/gate_state
-      detail/reference_count  detail/probes  detail/spill_budget
+    | detail/counters  detail/thread_slot  detail/asymmetric_fence  detail/slot_map  detail/fork_list
+      detail/gate_state  detail/reference_count  detail/sampling  detail/buffer_state  detail/slot_cache
+      detail/probes  detail/spill_budget
 L2  index_cache | buffer | shared_buffer | detail/upstream | detail/wait_queue
 L3  pool_options  ring_buffer_pool  pool_layout  buffer_waiter  async_alloc
-L4  multi_size_ring_pool  buffer_chain  chain_cursor | account
-L5  ringpool  adapters/c_api | codec/frame  codec/chain_frame
+L4  multi_size_ring_pool  census  buffer_chain  chain_cursor | account
+L5  codec/frame  codec/chain_frame  metrics  ringpool  adapters/c_api
     | adapters/pmr | adapters/asio | adapters/uring
 """
 

@@ -178,8 +178,12 @@ buffer_chain& buffer_chain::operator=(buffer_chain&& other) noexcept {
 
 void buffer_chain::clear() noexcept {
   while (piece_count_ != 0) {
-    pop_back();
+    piece_block& block = back();
+    piece_count_ -= block.count();
+    std::destroy(block.items + block.first, block.items + block.last);
+    drop_block(block);
   }
+  size_ = 0;
 }
 
 /// The blocks of `other` behind those of *this.

@@ -120,7 +120,7 @@ bool ring_buffer_pool::enqueue(buffer_waiter& waiter) noexcept {
   if (!can_ever_serve(waiter.size())) {
     return false;
   }
-  waiter.now = detail::wait_node::phase::fresh;  // whatever was cancelled, or served, before
+  waiter.node_.now = detail::wait_node::phase::fresh;  // whatever was cancelled, or served, before
   return add_waiter(waiter) != wait_queue::added::stopped;
 }
 
@@ -129,13 +129,13 @@ auto ring_buffer_pool::add_waiter(buffer_waiter& waiter) noexcept -> wait_queue:
   if (waiter.home_ != this) {  // else somebody may be cancelling it already
     waiter.home_ = this;
   }
-  waiter.fits = fits;
-  waiter.weight = options_.upstream != nullptr ? std::max<std::size_t>(waiter.size(), 1) : 1;
+  waiter.node_.fits = fits;
+  waiter.node_.weight = options_.upstream != nullptr ? std::max<std::size_t>(waiter.size(), 1) : 1;
   spill_gate gate{this};
   const void* const name = &waiter;  // it may be served and gone before add returns
   detail::probes::wait_begin(this, buffer_size_, waiter.size(), name);
   const wait_queue::added result = waiters_.add(
-      waiter, gate, [this](detail::wait_node& node) { return take_for(node); },
+      waiter.node_, gate, [this](detail::wait_node& node) { return take_for(node); },
       [this](detail::wait_node& node) { deliver_to(node); });
   if (result == wait_queue::added::stopped) {
     detail::probes::wait_end(this, buffer_size_, name, detail::probes::wait_result::cancelled);
@@ -152,7 +152,7 @@ auto ring_buffer_pool::remove_waiter(buffer_waiter& waiter, wait_queue::reason w
   spill_gate gate{this};
   const void* const name = &waiter;
   const wait_queue::removal result = waiters_.remove(
-      waiter, why, gate, [this](detail::wait_node& node) { return take_for(node); },
+      waiter.node_, why, gate, [this](detail::wait_node& node) { return take_for(node); },
       [this](detail::wait_node& node) { deliver_to(node); });
   if (result == wait_queue::removal::waited) {
     const bool late = why == wait_queue::reason::timed_out;
@@ -221,7 +221,7 @@ bool ring_buffer_pool::take_for(detail::wait_node& node) noexcept {
 }
 
 void ring_buffer_pool::deliver_to(detail::wait_node& node) noexcept {
-  auto& waiter = static_cast<buffer_waiter&>(node);
+  auto& waiter = reinterpret_cast<buffer_waiter&>(node);  // its first member
   const placement taken{node.data, node.slot};
   using detail::probes::wait_result;  // no data: the pool is going
   detail::probes::wait_end(this, buffer_size_, &waiter,

@@ -12,6 +12,7 @@
 
 #include "ringpool/config.hpp"
 #include "ringpool/detail/atomics.hpp"
+#include "ringpool/detail/symbol.hpp"
 
 // Edges (release -> acquire):
 //   R1 -> A1  set_misuse_handler -> report_misuse   what the handler works on
@@ -36,26 +37,36 @@ class category final : public std::error_category {
       case errc::lock_failed: return "memory could not be locked";
       case errc::numa_failed: return "the NUMA node cannot be used";
       case errc::out_of_memory: return "out of memory";
+      case errc::invalid_metric: return "a metric's name, label or value cannot be written";
     }
     return "unknown ringpool error";
   }
 };
 
 void print_and_abort(const misuse& what) noexcept {
-  char line[256];
+  char line[512];
+  const bool pool = what.kind != misuse_kind::excess_refund;
   const int length =
-      std::snprintf(line, sizeof line, "ringpool: %s: pointer %p, pool of %zu-byte buffers",
-                    to_string(what.kind), what.pointer, what.buffer_size);
+      pool ? std::snprintf(line, sizeof line, "ringpool: %s: pointer %p, pool of %zu-byte buffers",
+                           to_string(what.kind), what.pointer, what.buffer_size)
+           : std::snprintf(line, sizeof line, "ringpool: %s: account %p", to_string(what.kind),
+                           what.pointer);
   auto end = static_cast<std::size_t>(length > 0 ? length : 0);
   if (what.last_freer_thread_id != 0) {
     end += static_cast<std::size_t>(std::snprintf(
         line + end, sizeof line - end, ", last freed by thread %d", what.last_freer_thread_id));
   }
+  if (what.last_freer_site != nullptr) {
+    end += static_cast<std::size_t>(std::snprintf(line + end, sizeof line - end, " at "));
+    end += detail::write_symbol(what.last_freer_site, {line + end, sizeof line - end});
+  }
   if (what.outstanding_count != 0) {
-    end += static_cast<std::size_t>(std::snprintf(
-        line + end, sizeof line - end, ", %llu %s",
-        static_cast<unsigned long long>(what.outstanding_count),
-        what.kind == misuse_kind::waiting_at_destruction ? "waiters" : "buffers outstanding"));
+    end += static_cast<std::size_t>(
+        std::snprintf(line + end, sizeof line - end, ", %llu %s",
+                      static_cast<unsigned long long>(what.outstanding_count),
+                      !pool                                              ? "bytes too many"
+                      : what.kind == misuse_kind::waiting_at_destruction ? "waiters"
+                                                                         : "buffers outstanding"));
   }
   line[end++] = '\n';
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line, end);
@@ -87,6 +98,7 @@ const char* to_string(misuse_kind kind) noexcept {
     case misuse_kind::invalid_slice: return "slice beyond the buffer";
     case misuse_kind::too_many_references: return "buffer shared too often";
     case misuse_kind::waiting_at_destruction: return "pool destroyed while somebody waits";
+    case misuse_kind::excess_refund: return "refund of more than is charged";
   }
   return "unknown misuse";
 }

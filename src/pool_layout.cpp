@@ -9,8 +9,7 @@ namespace ringpool::detail {
 namespace {
 
 constexpr std::size_t canary_bytes = 8;
-constexpr std::size_t gap_bytes = 16;     // of nobody, so that a memory checker sees an overflow
-constexpr std::size_t history_bytes = 8;  // ring_buffer_pool::history
+constexpr std::size_t gap_bytes = 16;  // of nobody, so that a memory checker sees an overflow
 /// A quarter of the 47 bits of address space that Linux gives a process on x86-64 and aarch64.
 constexpr std::size_t most_region_bytes = std::size_t{1} << 45;
 
@@ -55,6 +54,14 @@ failure check_options(const pool_options& options) {
     return fail(errc::invalid_option, "cache_limit %zu: accepted are 0 to %zu", options.cache_limit,
                 index_cache::max_items);
   }
+  if (options.sampling.interval > max_sample_interval) {
+    return fail(errc::invalid_option, "sampling.interval %zu: accepted are 0 to %zu",
+                options.sampling.interval, max_sample_interval);
+  }
+  if (options.sampling.depth < 1 || options.sampling.depth > max_sample_depth) {
+    return fail(errc::invalid_option, "sampling.depth %zu: accepted are 1 to %zu",
+                options.sampling.depth, max_sample_depth);
+  }
   if (options.memory.numa_node < -1) {
     return fail(errc::invalid_option, "numa_node %d: accepted are -1 (no binding) to 1023",
                 options.memory.numa_node);
@@ -95,12 +102,14 @@ failure pool_layout::plan(std::size_t buffer_size, std::size_t capacity,
   // Pools of a set keep out of each other's lines of the first-level cache, which are chosen by the
   // last bits of an address: mixed sizes cost 7 % less.
   const std::size_t shift_bytes = place_in_set % 12 * 5 * cache_line_bytes;
-  place_metadata(capacity, elastic, options.hardened, shift_bytes);
+  place_metadata(capacity, options, shift_bytes);
   return {};
 }
 
-void pool_layout::place_metadata(std::size_t capacity, std::size_t elastic, bool hardened,
+void pool_layout::place_metadata(std::size_t capacity, const pool_options& options,
                                  std::size_t shift_bytes) noexcept {
+  const std::size_t elastic = options.elastic_capacity;
+  const std::size_t buffers = capacity + elastic;
   constexpr std::size_t caches_bytes = std::size_t{max_thread_slots} * cache_stride_bytes;
   const std::size_t page = arena::page_bytes();
   std::size_t end = 0;
@@ -112,13 +121,15 @@ void pool_layout::place_metadata(std::size_t capacity, std::size_t elastic, bool
   const auto entries_bytes = [](std::size_t count) {
     return count == 0 ? 0 : index_ring::entry_count(count) * sizeof(index_ring::entry);
   };
-  states_offset = part(capacity + elastic);
+  states_offset = part(buffers);
   ring_offset = part(entries_bytes(capacity));
   caches_offset = part(caches_bytes);
   elastic_ring_offset = part(entries_bytes(elastic));
   elastic_caches_offset = part(elastic == 0 ? 0 : caches_bytes);
-  histories_offset = part(hardened ? (capacity + elastic) * history_bytes : 0);
-  references_offset = part((capacity + elastic) * sizeof(reference_count));
+  histories_offset = part(options.hardened ? buffers * sizeof(free_history) : 0);
+  references_offset = part(buffers * sizeof(reference_count));
+  samples_offset = part(
+      options.sampling.interval == 0 ? 0 : sizeof(sample_totals) + buffers * sizeof(sample_record));
   metadata_bytes = end;
 }
 

@@ -18,7 +18,8 @@ inline constexpr std::size_t buckets_bytes =
 /// Where the parts of a pool lie. All in bytes; parts have pages of their own.
 ///
 ///   metadata:  states | ring entries | caches | elastic entries | elastic caches | histories |
-///   references region:    ring buffers | elastic buffers | unreachable page
+///              references | samples
+///   region:    ring buffers | elastic buffers | unreachable page
 struct pool_layout {
   std::uint32_t stride = 0;  ///< buffer_size and what guards it, in whole cache lines
   bool checked = false;      ///< memory_checker watches the buffers
@@ -29,6 +30,7 @@ struct pool_layout {
   std::size_t elastic_caches_offset = 0;
   std::size_t histories_offset = 0;
   std::size_t references_offset = 0;  ///< behind what is prefaulted: few pools share buffers
+  std::size_t samples_offset = 0;     ///< likewise: of samples alone
   std::size_t metadata_bytes = 0;
 
   std::size_t ring_bytes = 0;
@@ -42,7 +44,7 @@ struct pool_layout {
   [[nodiscard]] std::size_t region_offset_after(std::size_t metadata_offset) const noexcept;
 
  private:
-  void place_metadata(std::size_t capacity, std::size_t elastic, bool hardened,
+  void place_metadata(std::size_t capacity, const pool_options& options,
                       std::size_t shift_bytes) noexcept;
 };
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "ringpool/ring_buffer_pool.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -21,15 +19,6 @@ namespace {
 constexpr std::uint64_t canary = 0x5ca1ab1e0ddba11dULL;
 constexpr std::uint64_t poison = 0xdeadb0ffdeadb0ffULL;
 constexpr std::size_t looked_at_bytes = 16;  // of a free buffer, in hardened pools
-
-RINGPOOL_FAST_TLS constinit thread_local std::int32_t tls_thread_id = 0;
-
-std::int32_t thread_id() noexcept {
-  if (tls_thread_id == 0) {
-    tls_thread_id = ::gettid();
-  }
-  return tls_thread_id;
-}
 
 }  // namespace
 
@@ -133,15 +122,22 @@ void ring_buffer_pool::lay_out(const detail::pool_layout& layout, std::byte* met
         reinterpret_cast<index_cache::slot_cache*>(metadata + layout.elastic_caches_offset),
         options_.cache_limit, fenced);
   }
-  histories_ =
-      options_.hardened ? reinterpret_cast<history*>(metadata + layout.histories_offset) : nullptr;
+  histories_ = options_.hardened
+                   ? reinterpret_cast<detail::free_history*>(metadata + layout.histories_offset)
+                   : nullptr;
   references_ = reinterpret_cast<detail::reference_count*>(metadata + layout.references_offset);
+  samples_ = options_.sampling.interval != 0
+                 ? reinterpret_cast<detail::sample_totals*>(metadata + layout.samples_offset)
+                 : nullptr;
   checked_ = layout.checked;
   const bool slow = options_.hardened || checked_;
   fast_size_ = slow || options_.faults != nullptr ? 0 : buffer_size_;
   fast_slots_ = slow || options_.zero_on_free != zeroing::none ? 0 : capacity_;
   if (checked_) {
     detail::memory_checker::adopt(region, region_bytes());
+  }
+  if (samples_ != nullptr) {
+    prepare_sampling();
   }
 }
 
@@ -151,12 +147,15 @@ ring_buffer_pool::~ring_buffer_pool() {
     waiters_.abandon(detail::wait_node::phase::served,
                      [&](detail::wait_node& node) { deliver_to(node); });
   }
-  if (options_.hardened && upstream_ != nullptr) {
+  if ((options_.hardened || samples_ != nullptr) && upstream_ != nullptr) {
     const pool_stats last = stats();
     const std::uint64_t upstream_blocks =
         last.upstream_alloc_count - upstream_frees_.load(detail::relaxed);
     const std::uint64_t outstanding = last.in_use + last.elastic_in_use + upstream_blocks;
-    if (outstanding != 0) {
+    if (outstanding != 0 && samples_ != nullptr) {
+      detail::report_leak(*this, outstanding);
+    }
+    if (outstanding != 0 && options_.hardened) {
       detail::report_misuse(
           {misuse_kind::outstanding_buffers, nullptr, buffer_size_, 0, outstanding});
     }
@@ -169,6 +168,14 @@ ring_buffer_pool::~ring_buffer_pool() {
 // ---- Giving out ---------------------------------------------------------------------------------
 
 auto ring_buffer_pool::take_slow(std::size_t size, source from, form as) noexcept -> placement {
+  if (samples_ != nullptr) [[unlikely]] {
+    return take_sampled(size, from, as, __builtin_return_address(0));
+  }
+  return take_unsampled(size, from, as);
+}
+
+auto ring_buffer_pool::take_unsampled(std::size_t size, source from, form as) noexcept
+    -> placement {
   if (size == 0) {
     return {empty_address(), empty_slot};
   }
@@ -273,11 +280,20 @@ void ring_buffer_pool::prepare(std::uint64_t number, std::byte* data,
 
 std::size_t ring_buffer_pool::allocate_bulk(std::span<void*> out) noexcept {
   std::size_t filled = 0;
+  if (samples_ != nullptr && cache_.tripped() && !out.empty()) {
+    const placement first =
+        take_sampled(buffer_size_, source::ring, form::handle, __builtin_return_address(0));
+    if (first.data == nullptr) {
+      return 0;
+    }
+    out[filled++] = first.data;
+  }
   if (fast_size_ != 0) {
-    filled = cache_.try_pop_each(
-        out.size(), [&, map = map_, states = states_](std::size_t i, std::uintptr_t address) {
+    filled += cache_.try_pop_each(
+        out.size() - filled, [&, map = map_, states = states_, to = out.subspan(filled)](
+                                 std::size_t i, std::uintptr_t address) {
           states[map.number_at(address)].store(buffer_state::held, detail::relaxed);
-          out[i] = reinterpret_cast<void*>(address);
+          to[i] = reinterpret_cast<void*>(address);
         });
   } else if (options_.faults != nullptr) {  // asked for each buffer; the first refused is the end
     for (; filled < out.size(); ++filled) {
@@ -317,13 +333,17 @@ void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept
   const std::uint64_t elastic_number = elastic_map_.number_at(address);
   if (number < capacity_) {
     const bool first_try = fast_slots_ == 0;  // else the fast path has missed already
-    if (take_back(number, data, used_bytes) && !(first_try && cache_.try_push(address))) {
-      cache_.push(map_, address);
-      look_for_waiters();
-      decay();
+    if (take_back(number, data, used_bytes)) {
+      note_freer(number, __builtin_return_address(0));
+      if (!(first_try && cache_.try_push(address))) {
+        cache_.push(map_, address);
+        look_for_waiters();
+        decay();
+      }
     }
   } else if (elastic_number < options_.elastic_capacity) {
     if (take_back(capacity_ + elastic_number, data, used_bytes, buffer_state::used)) {
+      note_freer(capacity_ + elastic_number, __builtin_return_address(0));
       give_elastic(address);
     }
   } else {
@@ -335,15 +355,12 @@ void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept
 void ring_buffer_pool::give_elastic(std::uintptr_t address) noexcept {
   if (!elastic_cache_.try_push(address)) {
     elastic_cache_.push(elastic_map_, address);
-    if (elastic_cache_.fenced()) {
-      detail::std_atomics::full_fence();  // between what is cached now and the look below
-    }
+    look_for_waiters();
     decay();
   }
   if (!elastic_dirty_.load(detail::relaxed)) {  // relaxed: a hint to decay
     elastic_dirty_.store(true, detail::relaxed);
   }
-  look_for_waiters();
 }
 
 void ring_buffer_pool::deallocate_bulk(std::span<void* const> pointers) noexcept {
@@ -388,7 +405,7 @@ bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data, std::siz
     if (!hardened_take_back(number, data, free)) {
       return false;
     }
-  } else if (!is_out(seen)) {
+  } else if (!detail::is_out(seen)) {
     misused(misuse_kind::double_free, data, number);
     return false;
   } else {
@@ -396,6 +413,8 @@ bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data, std::siz
   }
   if (seen == buffer_state::lent) [[unlikely]] {
     lent_.give_back();
+  } else if (seen == buffer_state::sampled) {
+    end_sample(number);
   }
   if (fast_slots_ == 0) [[unlikely]] {
     clean(data, bytes);
@@ -437,9 +456,12 @@ void ring_buffer_pool::give_unknown(void* pointer) noexcept {
 void ring_buffer_pool::misused(misuse_kind kind, const void* pointer,
                                std::uint64_t number) noexcept {
   misuses_.fetch_add(1, detail::relaxed);
-  const bool known = histories_ != nullptr && number < capacity_ + options_.elastic_capacity;
-  detail::report_misuse({kind, pointer, buffer_size_,
-                         known ? histories_[number].last_freer.load(detail::relaxed) : 0, 0});
+  misuse what{kind, pointer, buffer_size_, 0, 0};
+  if (histories_ != nullptr && number < capacity_ + options_.elastic_capacity) {
+    what.last_freer_thread_id = histories_[number].last_freer.load(detail::relaxed);
+    what.last_freer_site = histories_[number].site.load(detail::relaxed);
+  }
+  detail::report_misuse(what);
 }
 
 // ---- Hardened pools -----------------------------------------------------------------------------
@@ -479,17 +501,17 @@ bool ring_buffer_pool::canary_intact(const std::byte* data) const noexcept {
 bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data,
                                           buffer_state free) noexcept {
   buffer_state seen = states_[number].load(detail::relaxed);
-  if (is_out(seen) && !checked_ && !canary_intact(data)) {
+  if (detail::is_out(seen) && !checked_ && !canary_intact(data)) {
     misused(misuse_kind::canary_overwritten, data, number);
     return false;
   }
   // relaxed: of two racing frees one wins, by this word alone; the push publishes the rest
-  if (!is_out(seen) ||
+  if (!detail::is_out(seen) ||
       !states_[number].compare_exchange_strong(seen, free, detail::relaxed, detail::relaxed)) {
     misused(misuse_kind::double_free, data, number);
     return false;
   }
-  histories_[number].last_freer.store(thread_id(), detail::relaxed);
+  histories_[number].last_freer.store(detail::thread_id(), detail::relaxed);
   detail::add_single_writer(histories_[number].free_count, 1U);  // the winner's alone
   if (options_.zero_on_free == zeroing::none && !checked_) {
     constexpr std::uint64_t words[looked_at_bytes / 8] = {poison, poison};
@@ -558,7 +580,7 @@ void ring_buffer_pool::on_fork(void* self, detail::fork_phase phase) noexcept {
   if (phase != detail::fork_phase::child || pool.upstream_ == nullptr) {
     return;
   }
-  tls_thread_id = 0;
+  detail::forget_thread_id();
   const std::uint32_t own_slot = detail::thread_slot();
   pool.cache_.after_fork(own_slot);
   pool.recount_lent();

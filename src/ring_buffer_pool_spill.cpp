@@ -76,6 +76,9 @@ void ring_buffer_pool::spill_gate::set_waited(bool waited) const noexcept {
       one->cache_.set_waited(waited);
     }
   }
+  if (pool->options_.elastic_capacity != 0) {
+    pool->elastic_cache_.set_waited(waited);
+  }
 }
 
 bool ring_buffer_pool::spill_gate::settle() const noexcept {
@@ -84,6 +87,9 @@ bool ring_buffer_pool::spill_gate::settle() const noexcept {
     if (one == pool || one->options_.spill.buffer_limit != 0) {
       ordered = one->cache_.settle() && ordered;
     }
+  }
+  if (pool->options_.elastic_capacity != 0) {
+    ordered = pool->elastic_cache_.settle() && ordered;
   }
   return ordered;
 }

@@ -156,8 +156,7 @@ void life_of_shared_ptr(benchmark::State& state) {
       state, [] { return std::make_shared_for_overwrite<shared_array::element_type>(); });
 }
 
-// ---- Nodes of a list: one more at its end and one less at its start, `held` of them in it
-// ---------
+// ---- Nodes of a list: one more at its end and one less at its start, `held` of them in it -------
 
 template <class List>
 void push_and_pop(benchmark::State& state, List list) {
@@ -206,6 +205,9 @@ BENCHMARK_TEMPLATE(list_on, std::pmr::synchronized_pool_resource)
     ->Arg(64)
     ->Arg(1000);
 BENCHMARK(list_on_new)->ArgName("held")->Arg(1)->Arg(64)->Arg(1000);
+
+// ---- Chains, and frames as chains ---------------------------------------------------------------
+
 constexpr std::size_t slices = 64;
 
 /// A slice of each of 64 buffers, in a row, as iovecs; then all are dropped.
@@ -293,137 +295,185 @@ void frame_by_copying(benchmark::State& state) {
     bench::escape(frame);
   }
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(frame_bytes));
-  // ---- Waiting
-  // ------------------------------------------------------------------------------------
+}
 
-  constexpr ringpool::pool_options only_ring{.upstream = nullptr};
+// ---- A handle alone, charged to an account, and of a pool with a plan of faults -----------------
 
-  struct keeping_waiter : ringpool::buffer_waiter {
-    keeping_waiter() : buffer_waiter(1, &on_served) {}
-    static void on_served(buffer_waiter& waiter, ringpool::buffer&& got) noexcept {
-      static_cast<keeping_waiter&>(waiter).got = std::move(got);
-    }
-    ringpool::buffer got;
-  };
-
-  /// A wait that begins, and ends with nothing.
-  void enqueue_and_cancel(benchmark::State & state) {
-    ring_buffer_pool pool(shared_bytes, 1, only_ring);
-    const ringpool::buffer held = pool.alloc(1);
-    keeping_waiter waiter;
-    for (auto _ : state) {
-      benchmark::DoNotOptimize(pool.enqueue(waiter));
-      benchmark::DoNotOptimize(waiter.cancel());
-    }
+template <class Take>
+void pair(benchmark::State& state, Take take) {
+  for (auto _ : state) {
+    const auto one = take();
+    bench::touch(one.data());
   }
+}
+void pair_of_a_handle(benchmark::State& state) {
+  ring_buffer_pool pool(shared_bytes, 1024);
+  pair(state, [&] { return pool.alloc(shared_bytes); });
+}
+void pair_charged_twice(benchmark::State& state) {
+  ring_buffer_pool pool(shared_bytes, 1024);
+  ringpool::account server({.limit_bytes = 1 << 20});
+  ringpool::account room({.limit_bytes = 1 << 20, .parent = &server});
+  pair(state, [&] { return room.alloc(pool, shared_bytes); });
+}
+void pair_with_a_fault_plan(benchmark::State& state) {
+  ringpool::fault_plan plan({.nth = ~std::uint64_t{0}});
+  ring_buffer_pool pool(shared_bytes, 1024, {.faults = &plan});
+  pair(state, [&] { return pool.alloc(shared_bytes); });
+}
 
-  /// A free that serves the oldest of so many waiters and more; who was served waits anew.
-  void free_to_a_waiter(benchmark::State & state) {
-    ring_buffer_pool pool(shared_bytes, 1, only_ring);
-    std::vector<keeping_waiter> waiters(static_cast<std::size_t>(state.range(0)) + 1);
+/// 16 integers of 4 bytes from a chain of two pieces, the ninth across the cut.
+void integers_from_a_chain(benchmark::State& state) {
+  ring_buffer_pool pool(64, 16);
+  ringpool::buffer_chain chain;
+  for (const std::size_t bytes : {34U, 30U}) {
+    static_cast<void>(chain.append(pool.alloc(bytes)));
+  }
+  for (auto _ : state) {
+    ringpool::chain_reader reader(chain);
+    std::uint32_t sum = 0;
+    for (std::uint32_t number = 0; reader.read_be(number);) {
+      sum += number;
+    }
+    benchmark::DoNotOptimize(sum);
+  }
+  state.SetItemsProcessed(state.iterations() * 16);
+}
+
+// ---- Waiting ------------------------------------------------------------------------------------
+
+constexpr ringpool::pool_options only_ring{.upstream = nullptr};
+
+struct keeping_waiter : ringpool::buffer_waiter {
+  keeping_waiter() : buffer_waiter(1, &on_served) {}
+  static void on_served(buffer_waiter& waiter, ringpool::buffer&& got) noexcept {
+    static_cast<keeping_waiter&>(waiter).got = std::move(got);
+  }
+  ringpool::buffer got;
+};
+
+/// A wait that begins, and ends with nothing.
+void enqueue_and_cancel(benchmark::State& state) {
+  ring_buffer_pool pool(shared_bytes, 1, only_ring);
+  const ringpool::buffer held = pool.alloc(1);
+  keeping_waiter waiter;
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(pool.enqueue(waiter));
+    benchmark::DoNotOptimize(waiter.cancel());
+  }
+}
+
+/// A free that serves the oldest of so many waiters and more; who was served waits anew.
+void free_to_a_waiter(benchmark::State& state) {
+  ring_buffer_pool pool(shared_bytes, 1, only_ring);
+  std::vector<keeping_waiter> waiters(static_cast<std::size_t>(state.range(0)) + 1);
+  ringpool::buffer held = pool.alloc(1);
+  for (keeping_waiter& one : waiters) {
+    benchmark::DoNotOptimize(pool.enqueue(one));
+  }
+  std::size_t oldest = 0;
+  for (auto _ : state) {
+    held.reset();
+    keeping_waiter& served = waiters[oldest];
+    oldest = (oldest + 1) % waiters.size();
+    held = std::move(served.got);
+    benchmark::DoNotOptimize(pool.enqueue(served));
+  }
+  for (keeping_waiter& one : waiters) {
+    one.cancel();
+  }
+}
+
+/// So many waiters in a row, each of which gives the buffer on at once: ns for one.
+void pass_along_waiters(benchmark::State& state) {
+  struct passing_waiter : ringpool::buffer_waiter {
+    passing_waiter()
+        : buffer_waiter(
+              1, [](buffer_waiter& /*self*/, ringpool::buffer&& got) noexcept { got.reset(); }) {}
+  };
+  ring_buffer_pool pool(shared_bytes, 1, only_ring);
+  std::vector<passing_waiter> waiters(static_cast<std::size_t>(state.range(0)));
+  for (auto _ : state) {
+    state.PauseTiming();
     ringpool::buffer held = pool.alloc(1);
-    for (keeping_waiter& one : waiters) {
+    for (passing_waiter& one : waiters) {
       benchmark::DoNotOptimize(pool.enqueue(one));
     }
-    std::size_t oldest = 0;
-    for (auto _ : state) {
-      held.reset();
-      keeping_waiter& served = waiters[oldest];
-      oldest = (oldest + 1) % waiters.size();
-      held = std::move(served.got);
-      benchmark::DoNotOptimize(pool.enqueue(served));
-    }
-    for (keeping_waiter& one : waiters) {
-      one.cancel();
-    }
-  }
-
-  /// So many waiters in a row, each of which gives the buffer on at once: ns for one.
-  void pass_along_waiters(benchmark::State & state) {
-    struct passing_waiter : ringpool::buffer_waiter {
-      passing_waiter()
-          : buffer_waiter(
-                1, [](buffer_waiter& /*self*/, ringpool::buffer&& got) noexcept { got.reset(); }) {}
-    };
-    ring_buffer_pool pool(shared_bytes, 1, only_ring);
-    std::vector<passing_waiter> waiters(static_cast<std::size_t>(state.range(0)));
-    for (auto _ : state) {
-      state.PauseTiming();
-      ringpool::buffer held = pool.alloc(1);
-      for (passing_waiter& one : waiters) {
-        benchmark::DoNotOptimize(pool.enqueue(one));
-      }
-      state.ResumeTiming();
-      held.reset();
-    }
-    state.SetItemsProcessed(state.iterations() * state.range(0));
-  }
-
-  /// From the free to the return of alloc_for on another thread, which sleeps.
-  void wake_up(benchmark::State & state) {
-    ring_buffer_pool pool(shared_bytes, 1, only_ring);
-    std::atomic<bool> over{false};
-    std::atomic<std::int64_t> woken_ns{0};
-    const auto now_ns = [] {
-      return std::chrono::duration_cast<std::chrono::nanoseconds>(
-                 bench::clock::now().time_since_epoch())
-          .count();
-    };
-    ringpool::buffer held = pool.alloc(1);
-    std::thread sleeper([&] {
-      bench::pin_this_thread(processors.back());
-      while (!over.load(std::memory_order_relaxed)) {
-        const ringpool::buffer got = pool.alloc_for(1, std::chrono::seconds(10));
-        woken_ns.store(now_ns(), std::memory_order_release);
-      }
-    });
-    for (auto _ : state) {
-      while (pool.stats().waiting == 0) {
-        std::this_thread::yield();
-      }
-      std::this_thread::sleep_for(std::chrono::microseconds(200));  // until it sleeps
-      woken_ns.store(0, std::memory_order_relaxed);
-      const std::int64_t start = now_ns();
-      held.reset();
-      std::int64_t end = 0;
-      while ((end = woken_ns.load(std::memory_order_acquire)) == 0) {
-        std::this_thread::yield();
-      }
-      held = pool.alloc_for(1, std::chrono::seconds(10));
-      state.SetIterationTime(static_cast<double>(end - start) * 1e-9);
-    }
-    over.store(true);
+    state.ResumeTiming();
     held.reset();
-    sleeper.join();
   }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
 
-  BENCHMARK(by_buffer_size)->Arg(64)->Arg(512)->Arg(1500)->Arg(4096)->Arg(65536);
-  BENCHMARK(by_cache_limit)->Arg(0)->Arg(8)->Arg(32)->Arg(128);
-  BENCHMARK(by_held)->Arg(1)->Arg(32)->Arg(128)->Arg(512)->Arg(2048);
-  BENCHMARK(by_bulk)->Arg(1)->Arg(8)->Arg(32)->Arg(128)->Arg(512);
-  BENCHMARK(by_zeroing)->ArgName("none_used_all")->Arg(0)->Arg(1)->Arg(2);
-  BENCHMARK(statistics);
-  BENCHMARK(copy_and_drop_shared_buffer)->Threads(1)->Threads(2)->UseRealTime();
-  BENCHMARK(copy_and_drop_shared_ptr)->Threads(1)->Threads(2)->UseRealTime();
-  BENCHMARK(life_of_shared_buffer)->ArgName("copies")->Arg(0)->Arg(1);
-  BENCHMARK(life_of_shared_ptr)->ArgName("copies")->Arg(0)->Arg(1);
-  BENCHMARK(slices_in_a_chain);
-  BENCHMARK(slices_in_a_vector);
-  BENCHMARK(frame_as_a_chain);
-  BENCHMARK(frame_by_copying);
-  BENCHMARK(enqueue_and_cancel);
-  BENCHMARK(free_to_a_waiter)->ArgName("more")->Arg(0)->Arg(1000);
-  BENCHMARK(pass_along_waiters)->Arg(100)->Arg(10000);
-  BENCHMARK(wake_up)->UseManualTime()->Iterations(2000);
+/// From the free to the return of alloc_for on another thread, which sleeps.
+void wake_up(benchmark::State& state) {
+  ring_buffer_pool pool(shared_bytes, 1, only_ring);
+  std::atomic<bool> over{false};
+  std::atomic<std::int64_t> woken_ns{0};
+  const auto now_ns = [] {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               bench::clock::now().time_since_epoch())
+        .count();
+  };
+  ringpool::buffer held = pool.alloc(1);
+  std::thread sleeper([&] {
+    bench::pin_this_thread(processors.back());
+    while (!over.load(std::memory_order_relaxed)) {
+      const ringpool::buffer got = pool.alloc_for(1, std::chrono::seconds(10));
+      woken_ns.store(now_ns(), std::memory_order_release);
+    }
+  });
+  for (auto _ : state) {
+    while (pool.stats().waiting == 0) {
+      std::this_thread::yield();
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(200));  // until it sleeps
+    woken_ns.store(0, std::memory_order_relaxed);
+    const std::int64_t start = now_ns();
+    held.reset();
+    std::int64_t end = 0;
+    while ((end = woken_ns.load(std::memory_order_acquire)) == 0) {
+      std::this_thread::yield();
+    }
+    held = pool.alloc_for(1, std::chrono::seconds(10));
+    state.SetIterationTime(static_cast<double>(end - start) * 1e-9);
+  }
+  over.store(true);
+  held.reset();
+  sleeper.join();
+}
 
-  const bool added = (bench::micro() = [](int argc, char** argv) {
-                       bench::pin_this_thread(bench::first_processors().front());
-                       benchmark::Initialize(&argc, argv);
-                       if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
-                         return 2;
-                       }
-                       benchmark::RunSpecifiedBenchmarks();
-                       return 0;
-                     }) != nullptr;
+BENCHMARK(by_buffer_size)->Arg(64)->Arg(512)->Arg(1500)->Arg(4096)->Arg(65536);
+BENCHMARK(by_cache_limit)->Arg(0)->Arg(8)->Arg(32)->Arg(128);
+BENCHMARK(by_held)->Arg(1)->Arg(32)->Arg(128)->Arg(512)->Arg(2048);
+BENCHMARK(by_bulk)->Arg(1)->Arg(8)->Arg(32)->Arg(128)->Arg(512);
+BENCHMARK(by_zeroing)->ArgName("none_used_all")->Arg(0)->Arg(1)->Arg(2);
+BENCHMARK(statistics);
+BENCHMARK(copy_and_drop_shared_buffer)->Threads(1)->Threads(2)->UseRealTime();
+BENCHMARK(copy_and_drop_shared_ptr)->Threads(1)->Threads(2)->UseRealTime();
+BENCHMARK(life_of_shared_buffer)->ArgName("copies")->Arg(0)->Arg(1);
+BENCHMARK(life_of_shared_ptr)->ArgName("copies")->Arg(0)->Arg(1);
+BENCHMARK(slices_in_a_chain);
+BENCHMARK(slices_in_a_vector);
+BENCHMARK(frame_as_a_chain);
+BENCHMARK(frame_by_copying);
+BENCHMARK(pair_of_a_handle);
+BENCHMARK(pair_charged_twice);
+BENCHMARK(pair_with_a_fault_plan);
+BENCHMARK(integers_from_a_chain);
+BENCHMARK(enqueue_and_cancel);
+BENCHMARK(free_to_a_waiter)->ArgName("more")->Arg(0)->Arg(1000);
+BENCHMARK(pass_along_waiters)->Arg(100)->Arg(10000);
+BENCHMARK(wake_up)->UseManualTime()->Iterations(2000);
+
+const bool added = (bench::micro() = [](int argc, char** argv) {
+                     bench::pin_this_thread(bench::first_processors().front());
+                     benchmark::Initialize(&argc, argv);
+                     if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+                       return 2;
+                     }
+                     benchmark::RunSpecifiedBenchmarks();
+                     return 0;
+                   }) != nullptr;
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "ringpool/detail/atomics.hpp"
+#include "ringpool/error.hpp"
 #include "ringpool/ring_buffer_pool.hpp"
 
 namespace ringpool {
@@ -34,7 +35,8 @@ class basic_charged_buffer;
 
 /// A budget of bytes, below the budget of a parent.
 ///
-/// Invariant: used_bytes = charged - refunded <= limit; a mark is crossed when pressed() changes,
+/// Invariant: used_bytes = charged - refunded, never less than 0 or above the limit; a mark is
+/// crossed when pressed() changes,
 ///   high and low in turn, in one step with the bytes.
 /// Progress: lock-free, a step for each account up the chain; on_mark is the user's.
 /// Thread-safety: every member but construction and destruction, from any thread. Threads may be in
@@ -77,7 +79,8 @@ class basic_account {
     }
     return true;
   }
-  /// What was charged, whole or in parts. More than is charged: all of it.
+  /// What was charged, whole or in parts. More than is charged here, or above, is
+  /// misuse_kind::excess_refund, and refunds nothing from there on.
   void refund(std::uint64_t bytes) noexcept { refund_below(nullptr, bytes); }
 
   /// A buffer of `pool`, charged with its capacity. Empty when an account refuses or the pool is
@@ -118,21 +121,28 @@ class basic_account {
     return true;
   }
 
-  void refund_own(std::uint64_t bytes) noexcept {
+  [[nodiscard]] bool refund_own(std::uint64_t bytes) noexcept {
     std::uint64_t seen = word_.load(detail::relaxed);  // the exchange decides
     std::uint64_t next = 0;
     do {
-      const std::uint64_t used = (seen >> 1) - std::min(bytes, seen >> 1);
+      if (bytes > seen >> 1) [[unlikely]] {
+        detail::report_misuse({misuse_kind::excess_refund, this, 0, 0, bytes - (seen >> 1)});
+        return false;
+      }
+      const std::uint64_t used = (seen >> 1) - bytes;
       next = used << 1 | (used <= settings_.low_bytes ? 0 : seen & 1);
       // R1 -> A1 (charge_own): the bytes are free for others, and what was done with them is done
     } while (!word_.compare_exchange_weak(seen, next, detail::release, detail::relaxed));
     tell(seen, next);
+    return true;
   }
 
   void refund_below(const basic_account* end, std::uint64_t bytes) noexcept {
     for (basic_account* one = this; one != end;) {
       basic_account* const above = one->settings_.parent;  // `one` may die once it is refunded
-      one->refund_own(bytes);
+      if (!one->refund_own(bytes)) {
+        return;
+      }
       one = above;
     }
   }

@@ -20,6 +20,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <utility>
 
@@ -137,6 +138,10 @@ class buffer_chain {
   /// Fills `out` from `offset` bytes on, for writev(2) or sendmsg(2), and returns how many it
   /// filled: O(pieces up to there). What they point to is alive as long as its pieces.
   [[nodiscard]] std::size_t iovecs(std::span<::iovec> out, std::size_t offset = 0) const noexcept;
+  /// The pieces in turn, as they lie: `for (const shared_buffer& piece : chain)`.
+  class const_iterator;
+  [[nodiscard]] const_iterator begin() const noexcept;
+  [[nodiscard]] const_iterator end() const noexcept;
   /// `visit(std::span<const std::byte>)` for each piece in turn.
   template <class Visit>
   void for_each_piece(Visit visit) const {
@@ -186,6 +191,9 @@ class buffer_chain {
   [[nodiscard]] const piece_block* front() const noexcept {
     return front_ == nullptr ? &inline_ : front_;
   }
+  [[nodiscard]] const piece_block* back() const noexcept {
+    return back_ == nullptr ? &inline_ : back_;
+  }
   [[nodiscard]] piece_block& front() noexcept { return front_ == nullptr ? inline_ : *front_; }
   [[nodiscard]] piece_block& back() noexcept { return back_ == nullptr ? inline_ : *back_; }
   [[nodiscard]] shared_buffer* first_piece() noexcept {
@@ -228,6 +236,51 @@ class buffer_chain {
   piece_block inline_;
   alignas(shared_buffer) std::byte room_[inline_pieces * sizeof(shared_buffer)];
 };
+
+/// A place between pieces of a chain, bidirectional: good until the chain changes.
+class buffer_chain::const_iterator {
+ public:
+  using iterator_category = std::bidirectional_iterator_tag;
+  using value_type = shared_buffer;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const shared_buffer*;
+  using reference = const shared_buffer&;
+
+  const_iterator() noexcept = default;
+  [[nodiscard]] reference operator*() const noexcept { return block_->items[index_]; }
+  [[nodiscard]] pointer operator->() const noexcept { return block_->items + index_; }
+  const_iterator& operator++() noexcept {
+    if (++index_ == block_->last && block_->next != nullptr) {
+      block_ = block_->next;
+      index_ = block_->first;
+    }
+    return *this;
+  }
+  const_iterator& operator--() noexcept {
+    if (index_ == block_->first) {
+      block_ = block_->previous;
+      index_ = block_->last;
+    }
+    --index_;
+    return *this;
+  }
+  const_iterator operator++(int) noexcept { return std::exchange(*this, std::next(*this)); }
+  const_iterator operator--(int) noexcept { return std::exchange(*this, std::prev(*this)); }
+  [[nodiscard]] bool operator==(const const_iterator&) const noexcept = default;
+
+ private:
+  friend class buffer_chain;
+  const_iterator(const detail::piece_block* block, std::uint32_t index) noexcept
+      : block_(block), index_(index) {}
+
+  const detail::piece_block* block_ = nullptr;
+  std::uint32_t index_ = 0;
+};
+
+inline auto buffer_chain::begin() const noexcept -> const_iterator {
+  return {front(), front()->first};
+}
+inline auto buffer_chain::end() const noexcept -> const_iterator { return {back(), back()->last}; }
 
 /// One piece that shows `size` bytes, indeterminate, with `headroom` bytes before them and what is
 /// left of its buffer behind. As alloc(headroom + size); an empty chain when all are spent.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 #include "ringpool/buffer.hpp"
 #include "ringpool/detail/wait_queue.hpp"
@@ -22,20 +23,20 @@ using buffer = basic_buffer<ring_buffer_pool>;
 /// Invariant: of callback and a true cancel() there is exactly one for each enqueue().
 /// Progress: cancel: waits for a thread that serves the queue, which runs no callbacks meanwhile.
 /// Thread-safety: cancel: any thread, and callbacks; not signal handlers.
-/// Cost: 96 bytes; no heap.
-class buffer_waiter : private detail::wait_node {
+/// Cost: 72 bytes; no heap.
+class buffer_waiter {
  public:
   /// Called on the thread that gave the buffer back, or inside enqueue() where there is one, with
   /// no lock held. An empty buffer: the pool is being destroyed, which is misuse. What the callback
   /// frees serves the next waiter when it has returned; it must not block.
   using callback = void (*)(buffer_waiter& waiter, buffer&& got) noexcept;
 
-  buffer_waiter(std::size_t size, callback call) noexcept : call_(call) { wait_node::size = size; }
+  buffer_waiter(std::size_t size, callback call) noexcept : call_(call) { node_.size = size; }
   ~buffer_waiter() = default;
   buffer_waiter(const buffer_waiter&) = delete;
   buffer_waiter& operator=(const buffer_waiter&) = delete;
 
-  [[nodiscard]] std::size_t size() const noexcept { return wait_node::size; }
+  [[nodiscard]] std::size_t size() const noexcept { return node_.size; }
   /// True: it was still waiting, and is no more. False: the callback was called, or is about to be,
   /// or it never waited.
   bool cancel() noexcept;
@@ -44,8 +45,10 @@ class buffer_waiter : private detail::wait_node {
   friend class ring_buffer_pool;
   friend class alloc_awaitable;
 
+  detail::wait_node node_;  // a member, first: derived classes inherit none of its names
   ring_buffer_pool* home_ = nullptr;
   callback call_;
 };
+static_assert(std::is_standard_layout_v<buffer_waiter>, "the queue goes from node to waiter");
 
 }  // namespace ringpool

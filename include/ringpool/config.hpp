@@ -31,6 +31,9 @@
 #endif
 #endif
 
+/// Inlined into its caller in every build, so that what it calls knows that caller's address.
+#define RINGPOOL_INLINE [[gnu::always_inline]] inline
+
 /// Keeps cold code out of the fast path's instruction lines.
 #define RINGPOOL_COLD [[gnu::cold, gnu::noinline]]
 

@@ -22,6 +22,7 @@ enum class errc {
   lock_failed,         ///< mlock refused (RLIMIT_MEMLOCK)
   numa_failed,         ///< the NUMA node does not exist or mbind is refused
   out_of_memory,       ///< the pool object itself could not be allocated
+  invalid_metric,      ///< metrics_writer: a name, label or value that cannot be written
 };
 
 [[nodiscard]] const std::error_category& error_category() noexcept;
@@ -39,16 +40,21 @@ enum class misuse_kind : std::uint8_t {
   invalid_slice,           ///< shared_buffer::slice beyond size()
   too_many_references,     ///< a copy of a shared_buffer of which there are 2^31
   waiting_at_destruction,  ///< the pool was destroyed while somebody waited for a buffer
+  excess_refund,           ///< an account was to refund more than is charged to it
 };
 
 [[nodiscard]] const char* to_string(misuse_kind kind) noexcept;
 
 struct misuse {
   misuse_kind kind;
-  const void* pointer;                ///< what the caller passed
-  std::size_t buffer_size;            ///< of the pool that was called, in bytes
+  const void* pointer;                ///< what the caller passed; excess_refund: the account
+  std::size_t buffer_size;            ///< of the pool that was called, in bytes; 0: no pool
   std::int32_t last_freer_thread_id;  ///< hardened pools: gettid() of the last free; 0: unknown
-  std::uint64_t outstanding_count;    ///< outstanding_buffers, waiting_at_destruction only
+  std::uint64_t outstanding_count;    ///< outstanding_buffers, waiting_at_destruction only;
+                                      ///< excess_refund: bytes beyond what is charged
+  /// Hardened pools: the return address of the last free, into the code that made it; nullptr:
+  /// unknown. symbol_of (census.hpp) names it.
+  const void* last_freer_site = nullptr;
 };
 
 using misuse_handler = void (*)(const misuse&) noexcept;

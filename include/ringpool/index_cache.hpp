@@ -39,33 +39,12 @@
 #include "ringpool/detail/asymmetric_fence.hpp"
 #include "ringpool/detail/counters.hpp"
 #include "ringpool/detail/gate_state.hpp"
+#include "ringpool/detail/slot_cache.hpp"
 #include "ringpool/detail/slot_map.hpp"
 #include "ringpool/detail/thread_slot.hpp"
 #include "ringpool/index_ring.hpp"
 
 namespace ringpool {
-
-namespace detail {
-
-/// One thread slot's cache in one pool. Zeroed memory is a cache that nobody used yet.
-template <class Policy>
-struct slot_cache {
-  template <class T>
-  using atomic = typename Policy::atomics::template atomic<T>;
-  static constexpr std::size_t item_count = (cache_stride_bytes - cache_line_bytes) / 8;
-
-  atomic<std::uint64_t> seq;            ///< odd while a call of the owner is under way
-  atomic<std::uint64_t> level;          ///< items + 1; 0: never used, no raider looks here
-  atomic<std::uint64_t> allocs;         ///< served here
-  atomic<std::uint64_t> frees;          ///< taken in here
-  atomic<std::uint64_t> direct_allocs;  ///< served to this slot by the ring or a raid
-  atomic<std::uint64_t> direct_frees;   ///< taken in by the ring
-  atomic<std::uint64_t> refusals;       ///< counted by this slot
-  std::uint64_t reserved;
-  atomic<std::uint64_t> items[item_count];  ///< addresses of free buffers, the hottest last
-};
-
-}  // namespace detail
 
 /// The caches of one pool over its ring of free indices. An item is a buffer's address.
 ///
@@ -124,8 +103,15 @@ class basic_index_cache {
     Policy::light_fence();
     return gate_state::waited_of(gate_.load(detail::seq_cst));
   }
-  /// True where membarrier is refused.
-  [[nodiscard]] bool fenced() const noexcept { return gate().fenced; }
+
+  /// From now on, and before any call: about one pop in `interval` takes the slow path, at random.
+  void set_sampling(std::size_t interval) noexcept { sample_interval_ = interval; }
+  /// This thread's next pop is one of those.
+  [[nodiscard]] bool tripped() const noexcept {
+    return (own_cache().seq.load(detail::relaxed) & slot_cache::trip_bit) != 0;  // own word
+  }
+  /// Ends that, where no pop from the cache has.
+  void rearm() noexcept;
 
   /// Counts a call that ended with nothing. False: no cache at hand; count it elsewhere.
   bool count_refusal() noexcept;
@@ -162,6 +148,7 @@ class basic_index_cache {
   [[nodiscard]] static std::size_t put_items(const visit& now, std::size_t most,
                                              Next next) noexcept;
 
+  [[nodiscard]] std::uint64_t rearmed(const slot_cache& cache, std::uint64_t seq) const noexcept;
   [[nodiscard]] std::size_t take_own(std::span<std::uintptr_t> out) noexcept;
   [[nodiscard]] bool refill(const slot_map& map, std::uintptr_t& item) noexcept;
   [[nodiscard]] std::size_t stash(const slot_map& map, std::span<const slot_index> slots) noexcept;
@@ -207,6 +194,7 @@ class basic_index_cache {
 
   ring_type* ring_ = nullptr;
   std::size_t max_limit_ = 0;
+  std::size_t sample_interval_ = 0;
   atomic<std::uint32_t> top_slot_{0};    ///< highest slot that ever used these caches
   atomic<std::uint32_t> calm_moves_{0};  ///< bulk moves since the last raid
   atomic<std::uint64_t> raids_{0};
@@ -232,8 +220,8 @@ template <class Policy>
 inline bool basic_index_cache<Policy>::try_pop(std::uintptr_t& item) noexcept {
   slot_cache& cache = own_cache();
   const std::uint64_t seq = cache.seq.load(detail::relaxed);  // own word
-  if ((seq & 1) != 0) [[unlikely]] {
-    return false;  // re-entered by a signal handler, or no slot
+  if ((seq & (1 | slot_cache::trip_bit)) != 0) [[unlikely]] {
+    return false;  // re-entered by a signal handler, or no slot; or its turn to be sampled
   }
   cache.seq.store(seq + 1, detail::relaxed);  // ordered by the fence pair
   Policy::light_fence();
@@ -247,7 +235,8 @@ inline bool basic_index_cache<Policy>::try_pop(std::uintptr_t& item) noexcept {
   item = cache.items[top].load(detail::relaxed);
   cache.level.store(level - 1, detail::relaxed);
   detail::add_single_writer(cache.allocs, std::uint64_t{1});
-  cache.seq.store(seq + 2, detail::release);  // R1 -> A1 (sweep, fingerprint, totals): level, items
+  // R1 -> A1 (sweep, fingerprint, totals): level, items
+  cache.seq.store(seq + slot_cache::pop_step, detail::release);
   return true;
 }
 
@@ -354,8 +343,9 @@ inline std::size_t basic_index_cache<Policy>::put_items(const visit& now, std::s
 template <class Policy>
 template <class Take>
 inline std::size_t basic_index_cache<Policy>::try_pop_each(std::size_t most, Take take) noexcept {
-  const visit now = enter_fast();
+  visit now = enter_fast();
   const std::size_t count = take_items(now, most, take);
+  now.seq += count == 0 ? 0 : count * slot_cache::pop_step - 2;
   leave(now, count != 0);
   return count;
 }

@@ -127,7 +127,8 @@ class multi_size_ring_pool {
 
 // ---- Fast path ----------------------------------------------------------------------------------
 
-inline auto multi_size_ring_pool::take(std::size_t size, source from, form as) noexcept -> choice {
+RINGPOOL_INLINE auto multi_size_ring_pool::take(std::size_t size, source from, form as) noexcept
+    -> choice {
   if (table_.covers(size)) [[likely]] {
     ring_buffer_pool& home = classes_[table_.class_of(size)];
     if (const placement hit = home.take_fast(size); hit.data != nullptr) [[likely]] {
@@ -137,15 +138,15 @@ inline auto multi_size_ring_pool::take(std::size_t size, source from, form as) n
   return take_slow(size, from, as);
 }
 
-inline void* multi_size_ring_pool::allocate(std::size_t size) noexcept {
+RINGPOOL_INLINE void* multi_size_ring_pool::allocate(std::size_t size) noexcept {
   return take(size, source::any, form::pointer).taken.data;
 }
 
-inline void* multi_size_ring_pool::try_allocate(std::size_t size) noexcept {
+RINGPOOL_INLINE void* multi_size_ring_pool::try_allocate(std::size_t size) noexcept {
   return take(size, source::ring, form::pointer).taken.data;
 }
 
-inline buffer multi_size_ring_pool::alloc(std::size_t size) {
+RINGPOOL_INLINE buffer multi_size_ring_pool::alloc(std::size_t size) {
   const choice got = take(size, source::any, form::handle);
   if (got.taken.data == nullptr) [[unlikely]] {
     detail::throw_bad_alloc();
@@ -153,12 +154,13 @@ inline buffer multi_size_ring_pool::alloc(std::size_t size) {
   return got.home->handle(got.taken, size);
 }
 
-inline buffer multi_size_ring_pool::alloc(std::size_t size, const std::nothrow_t&) noexcept {
+RINGPOOL_INLINE buffer multi_size_ring_pool::alloc(std::size_t size,
+                                                   const std::nothrow_t&) noexcept {
   const choice got = take(size, source::any, form::handle);
   return got.home->handle(got.taken, size);
 }
 
-inline buffer multi_size_ring_pool::try_alloc(std::size_t size) noexcept {
+RINGPOOL_INLINE buffer multi_size_ring_pool::try_alloc(std::size_t size) noexcept {
   const choice got = take(size, source::ring, form::handle);
   return got.home->handle(got.taken, size);
 }
@@ -173,7 +175,7 @@ inline std::size_t multi_size_ring_pool::class_at(std::uintptr_t address) const 
   return (address - first_region_) >> region_shift_;
 }
 
-inline void multi_size_ring_pool::deallocate(void* pointer) noexcept {
+RINGPOOL_INLINE void multi_size_ring_pool::deallocate(void* pointer) noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   if (const std::size_t number = class_at(address); number < class_count_) [[likely]] {
     ring_buffer_pool& home = classes_[number];

@@ -30,6 +30,16 @@ struct spill_options {
   std::size_t buffer_limit = 0;
 };
 
+/// Which allocations a census knows of: see census.hpp.
+struct sampling_options {
+  /// About one allocation in so many, at random; 0: none. At most max_sample_interval. 128 is a
+  /// good choice.
+  std::size_t interval = 0;
+  /// Frames of the stack that a sample keeps, the caller's first: 1 to max_sample_depth. More than
+  /// 1 costs a microsecond or two a sample, and is not for signal handlers: backtrace(3).
+  std::size_t depth = 1;
+};
+
 struct pool_options {
   /// Further buffers after the ring's: address space, committed on first use, given back when
   /// idle. At most max_capacity; any number.
@@ -56,6 +66,7 @@ struct pool_options {
   std::chrono::milliseconds elastic_decay{5000};
   /// False: owners of caches fence for themselves, as where the kernel refuses membarrier.
   bool use_membarrier = true;
+  sampling_options sampling{};
   /// Allocations to refuse on purpose, in tests; nullptr: none. Outlives the pool. Every allocation
   /// then takes the slow path.
   fault_plan* faults = nullptr;

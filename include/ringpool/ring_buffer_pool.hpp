@@ -34,8 +34,10 @@
 #include "ringpool/buffer.hpp"
 #include "ringpool/buffer_waiter.hpp"
 #include "ringpool/config.hpp"
+#include "ringpool/detail/buffer_state.hpp"
 #include "ringpool/detail/fork_list.hpp"
 #include "ringpool/detail/reference_count.hpp"
+#include "ringpool/detail/sampling.hpp"
 #include "ringpool/detail/slot_map.hpp"
 #include "ringpool/detail/spill_budget.hpp"
 #include "ringpool/detail/upstream.hpp"
@@ -108,9 +110,8 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   /// The same as letting the handle die.
   void free(buffer&& handle) noexcept { handle.reset(); }
 
-  /// As alloc, raw; nullptr when all are spent.
+  /// As alloc and try_alloc, raw; nullptr when all are spent.
   [[nodiscard]] void* allocate(std::size_t size) noexcept;
-  /// As try_alloc, raw.
   [[nodiscard]] void* try_allocate(std::size_t size) noexcept;
   /// From any thread. nullptr: nothing happens. Pointers that are not out: the misuse handler.
   void deallocate(void* pointer) noexcept;
@@ -129,6 +130,9 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   std::size_t decay() noexcept;
 
   [[nodiscard]] pool_stats stats() const noexcept;
+  /// Calls visit(context, sample) for every held buffer that was sampled, see census.hpp.
+  void each_sample(void (*visit)(void*, const detail::sample&), void* context) const noexcept;
+  [[nodiscard]] const detail::sample_totals* samples() const noexcept { return samples_; }
   [[nodiscard]] std::size_t buffer_size() const noexcept { return buffer_size_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] const pool_options& options() const noexcept { return options_; }
@@ -155,32 +159,15 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   friend class buffer_waiter;
   friend class alloc_awaitable;
 
-  enum class buffer_state : std::uint8_t {
-    free,            // of elastic buffers: those without memory, untouched or trimmed
-    held,            // by a caller; lent: by one who asked for a smaller class
-    lent,            //
-    used,            // an elastic buffer that is free and has memory
-    collected,       // such a one inside of trim
-    collected_bare,  // inside of trim, without memory
-  };
-  [[nodiscard]] static bool is_out(buffer_state state) noexcept {
-    return state == buffer_state::held || state == buffer_state::lent;
-  }
+  using buffer_state = detail::buffer_state;
   enum class source : std::uint8_t { ring, any, any_for_waiter };
-  /// What the caller gets: a pointer to the bytes it asked for, or a handle on all of a buffer.
-  enum class form : std::uint8_t { pointer, handle };
+  enum class form : std::uint8_t { pointer, handle };  // to what was asked for, on all of a buffer
 
   /// A buffer given out, or nothing.
   struct placement {
     std::byte* data = nullptr;
     slot_index slot = empty_slot;
   };
-  /// Hardened pools: who freed a buffer last, and how often it was freed.
-  struct history {
-    std::atomic<std::int32_t> last_freer;
-    std::atomic<std::uint32_t> free_count;
-  };
-
   /// Not usable until place() succeeded.
   ring_buffer_pool(std::size_t buffer_size, std::size_t capacity, const pool_options& options,
                    std::nullptr_t /*unplaced*/) noexcept;
@@ -193,11 +180,22 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   [[nodiscard]] placement take_fast(std::size_t size) noexcept;
   [[nodiscard]] bool give_fast(std::uint64_t number, std::uintptr_t address) noexcept;
   RINGPOOL_COLD placement take_slow(std::size_t size, source from, form as) noexcept;
+  placement take_unsampled(std::size_t size, source from, form as) noexcept;
+  placement take_sampled(std::size_t size, source from, form as, const void* site) noexcept;
+  void prepare_sampling() noexcept;
+  [[nodiscard]] bool miss_is_due() noexcept;
+  void begin_sample(std::uint64_t number, std::size_t size, const void* site) noexcept;
+  void end_sample(std::uint64_t number) noexcept;
+  void note_freer(std::uint64_t number, const void* site) noexcept {
+    if (histories_ != nullptr) {
+      histories_[number].site.store(site, detail::relaxed);
+    }
+  }
   RINGPOOL_COLD void give_slow(void* pointer, std::size_t used_bytes) noexcept;
 
   using wait_queue = detail::basic_wait_queue<detail::wait_policy>;
   struct sleeper;
-  /// What a queue sees of the caches: the gates of the class and of those it may borrow from.
+  /// What a queue sees of the caches: the gates of ring and elastic, and of lenders' rings.
   struct spill_gate {
     ring_buffer_pool* pool;
     void set_waited(bool waited) const noexcept;
@@ -275,11 +273,12 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   std::size_t capacity_;
   pool_options options_;
   detail::reference_count* references_ = nullptr;  // its pages untouched until a buffer is shared
+  detail::sample_totals* samples_ = nullptr;       // and a record for each buffer behind them
   std::byte* region_end_ = nullptr;                // unreachable: what a request of 0 bytes gets
   detail::slot_map elastic_map_;
   index_ring elastic_ring_;
   index_cache elastic_cache_;
-  history* histories_ = nullptr;
+  detail::free_history* histories_ = nullptr;
   bool checked_ = false;  // detail::memory_checker watches the buffers
   memory_report report_;
   detail::upstream_ledger* upstream_ = nullptr;  // own_upstream_, or the set's
@@ -338,7 +337,8 @@ inline bool ring_buffer_pool::give_fast(std::uint64_t number, std::uintptr_t add
   return false;
 }
 
-inline auto ring_buffer_pool::take(std::size_t size, source from, form as) noexcept -> placement {
+RINGPOOL_INLINE auto ring_buffer_pool::take(std::size_t size, source from, form as) noexcept
+    -> placement {
   if (const placement hit = take_fast(size); hit.data != nullptr) [[likely]] {
     return hit;
   }
@@ -349,7 +349,7 @@ inline buffer ring_buffer_pool::handle(const placement& taken, std::size_t size)
   return taken.data == nullptr ? buffer{} : buffer{*this, taken.data, size, taken.slot};
 }
 
-inline buffer ring_buffer_pool::alloc(std::size_t size) {
+RINGPOOL_INLINE buffer ring_buffer_pool::alloc(std::size_t size) {
   const placement taken = take(size, source::any, form::handle);
   if (taken.data == nullptr) [[unlikely]] {
     detail::throw_bad_alloc();
@@ -357,31 +357,31 @@ inline buffer ring_buffer_pool::alloc(std::size_t size) {
   return {*this, taken.data, size, taken.slot};
 }
 
-inline buffer ring_buffer_pool::alloc(std::size_t size, const std::nothrow_t&) noexcept {
+RINGPOOL_INLINE buffer ring_buffer_pool::alloc(std::size_t size, const std::nothrow_t&) noexcept {
   return handle(take(size, source::any, form::handle), size);
 }
 
-inline buffer ring_buffer_pool::try_alloc(std::size_t size) noexcept {
+RINGPOOL_INLINE buffer ring_buffer_pool::try_alloc(std::size_t size) noexcept {
   return handle(take(size, source::ring, form::handle), size);
 }
 
-inline void* ring_buffer_pool::allocate(std::size_t size) noexcept {
+RINGPOOL_INLINE void* ring_buffer_pool::allocate(std::size_t size) noexcept {
   return take(size, source::any, form::pointer).data;
 }
 
-inline void* ring_buffer_pool::try_allocate(std::size_t size) noexcept {
+RINGPOOL_INLINE void* ring_buffer_pool::try_allocate(std::size_t size) noexcept {
   return take(size, source::ring, form::pointer).data;
 }
 
-inline void ring_buffer_pool::deallocate(void* pointer) noexcept {
+RINGPOOL_INLINE void ring_buffer_pool::deallocate(void* pointer) noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   if (!give_fast(map_.number_at(address), address)) [[unlikely]] {
     give_slow(pointer, max_buffer_size);
   }
 }
 
-inline void ring_buffer_pool::release(slot_index slot, std::byte* data,
-                                      std::size_t used_bytes) noexcept {
+RINGPOOL_INLINE void ring_buffer_pool::release(slot_index slot, std::byte* data,
+                                               std::size_t used_bytes) noexcept {
   if (!give_fast(to_number(slot), reinterpret_cast<std::uintptr_t>(data))) [[unlikely]] {
     give_slow(data, used_bytes);
   }

@@ -11,9 +11,8 @@
 //   rp_pool_destroy(pool);                   // once every buffer was given back
 //
 // Guarantees
-// - Nothing is thrown across this boundary. Progress, thread-safety, exhaustion and misuse are
-// those
-//   of multi_size_ring_pool (ringpool/multi_size_ring_pool.hpp); a call costs one more jump.
+// - Nothing is thrown across this boundary. Progress, thread-safety, exhaustion and misuse are as
+//   multi_size_ring_pool's (ringpool/multi_size_ring_pool.hpp); a call costs one more jump.
 // - Structures that may grow go with their size: a program built with an older header works with a
 //   newer library, and one built with a newer header with an older library where it asks for
 //   nothing new (as openat2(2) does it). Numbers of errors and misuses stay what they are.
@@ -90,6 +89,15 @@ typedef struct rp_options {
   uint32_t prefault;             // not 0: buffers of the ring are resident before their first use
   uint32_t lock_memory;          // not 0: mlock
   uint32_t use_membarrier;       // 0: threads fence for themselves
+
+  // Allocations that fail on purpose, in tests, as if all were spent; any one rule is enough. All
+  // 0: none. Numbers count the allocations of all threads, of the sizes that are meant; the first
+  // is 1.
+  uint64_t fault_nth;          // this one alone
+  uint64_t fault_every;        // each whose number this divides
+  double fault_probability;    // 0 to 1: each, by a throw of its own
+  uint64_t fault_seed;         // for the probability: the same seed fails the same numbers
+  uint64_t fault_buffer_size;  // only of the class of this buffer_size; 0: of all
 } rp_options;
 
 // Fills in the defaults. struct_size: sizeof *options.
@@ -108,6 +116,9 @@ RP_API void rp_pool_destroy(rp_pool* pool) RP_NOEXCEPT;
 RP_API void* rp_alloc(rp_pool* pool, size_t size) RP_NOEXCEPT;
 // The ring of the smallest class that fits, alone. Never waits.
 RP_API void* rp_try_alloc(rp_pool* pool, size_t size) RP_NOEXCEPT;
+// As rp_alloc; when all are spent, or others wait already, sleeps: first come, first served. NULL
+// after timeout_ns, and at once where the pool can never serve this size. UINT64_MAX: for ever.
+RP_API void* rp_alloc_for(rp_pool* pool, size_t size, uint64_t timeout_ns) RP_NOEXCEPT;
 // On any thread. NULL: nothing happens. Pointers that are not out: the misuse handler.
 RP_API void rp_free(rp_pool* pool, void* pointer) RP_NOEXCEPT;
 
@@ -146,6 +157,13 @@ typedef struct rp_stats {
   uint64_t raid_count;             // times a thread took what other caches held
   uint64_t refusal_count;          // requests that got nothing
   uint64_t misuse_count;           // calls reported to the misuse handler
+  uint64_t injected_count;         // of refusal_count: by the options' fault_...
+  uint64_t waiting;                // who wait for a buffer now
+  uint64_t wait_count;             // who ever waited
+  uint64_t wait_timeout_count;     // of wait_count: who met the deadline
+  uint64_t wait_total_ns;          // time that waits took which are over
+  uint64_t spill_count;            // requests for a class that a larger one served
+  uint64_t spill_in_use;           // of in_use: held by requests for smaller classes
 } rp_stats;
 
 #define RP_ALL_CLASSES SIZE_MAX
@@ -163,14 +181,15 @@ RP_API int32_t rp_pool_stats(const rp_pool* pool, size_t class_index, rp_stats* 
 // buffer or in a free one, buffers held at rp_pool_destroy.
 enum {
   RP_DOUBLE_FREE = 0,
-  RP_FOREIGN_POINTER = 1,      // not from this pool
-  RP_INTERIOR_POINTER = 2,     // into a buffer but not its first byte
-  RP_CANARY_OVERWRITTEN = 3,   // hardened
-  RP_WRITE_AFTER_FREE = 4,     // hardened
-  RP_INVALID_RESIZE = 5,       // not from C
-  RP_OUTSTANDING_BUFFERS = 6,  // hardened
-  RP_INVALID_SLICE = 7,        // rp_shared_slice beyond the handle's size
-  RP_TOO_MANY_REFERENCES = 8   // rp_shared_copy of what has 2^31 handles
+  RP_FOREIGN_POINTER = 1,        // not from this pool
+  RP_INTERIOR_POINTER = 2,       // into a buffer but not its first byte
+  RP_CANARY_OVERWRITTEN = 3,     // hardened
+  RP_WRITE_AFTER_FREE = 4,       // hardened
+  RP_INVALID_RESIZE = 5,         // not from C
+  RP_OUTSTANDING_BUFFERS = 6,    // hardened
+  RP_INVALID_SLICE = 7,          // rp_shared_slice beyond the handle's size
+  RP_TOO_MANY_REFERENCES = 8,    // rp_shared_retain of what has 2^31 handles
+  RP_WAITING_AT_DESTRUCTION = 9  // rp_pool_destroy inside somebody's rp_alloc_for
 };
 
 typedef struct rp_misuse {
@@ -178,7 +197,7 @@ typedef struct rp_misuse {
   int32_t last_freer_thread_id;  // hardened pools: gettid() of the last free; 0: unknown
   const void* pointer;           // what the caller passed
   uint64_t buffer_size;          // of the class that was called, in bytes
-  uint64_t outstanding_count;    // RP_OUTSTANDING_BUFFERS only
+  uint64_t outstanding_count;    // RP_OUTSTANDING_BUFFERS, RP_WAITING_AT_DESTRUCTION only
 } rp_misuse;
 
 typedef void (*rp_misuse_handler)(const rp_misuse* what);
@@ -217,6 +236,43 @@ RP_API const void* rp_shared_data(const rp_shared* handle) RP_NOEXCEPT;
 RP_API size_t rp_shared_size(const rp_shared* handle) RP_NOEXCEPT;
 // Handles on the buffer and its parts, as it was a moment ago; 0: this one is empty.
 RP_API size_t rp_shared_count(const rp_shared* handle) RP_NOEXCEPT;
+
+// ---- Accounts -----------------------------------------------------------------------------------
+
+// A budget of bytes, below the budget of a parent: see account (ringpool/account.hpp). It knows of
+// no pool: the caller charges before rp_alloc and refunds after rp_free. Any thread, but for
+// rp_account_destroy.
+typedef struct rp_account rp_account;
+
+enum { RP_MARK_HIGH = 0, RP_MARK_LOW = 1 };
+// Called on the thread that crossed the mark, with nothing locked.
+typedef void (*rp_mark_handler)(rp_account* account, int32_t mark, void* context);
+
+// Made by rp_account_options_init, then changed.
+typedef struct rp_account_options {
+  size_t struct_size;       // sizeof(rp_account_options), as the caller's header has it
+  uint64_t limit_bytes;     // most that may be charged at once
+  uint64_t high_bytes;      // RP_MARK_HIGH when used bytes come to this
+  uint64_t low_bytes;       // RP_MARK_LOW when they are down to this again, which is less
+  rp_mark_handler on_mark;  // NULL: none
+  void* context;            // for on_mark
+  rp_account* parent;       // charged too; outlives this account. NULL: none
+} rp_account_options;
+
+// Fills in the defaults: no limit, no marks. struct_size: sizeof *options.
+RP_API void rp_account_options_init(rp_account_options* options, size_t struct_size) RP_NOEXCEPT;
+// NULL on failure, with the reason in `error`, which may be NULL.
+RP_API rp_account* rp_account_create(const rp_account_options* options,
+                                     rp_error* error) RP_NOEXCEPT;
+// NULL: nothing happens.
+RP_API void rp_account_destroy(rp_account* account) RP_NOEXCEPT;
+// 1: charged here and in every account above. 0: nowhere, as one of them would be beyond its limit.
+RP_API int rp_account_charge(rp_account* account, uint64_t bytes) RP_NOEXCEPT;
+// What was charged, whole or in parts.
+RP_API void rp_account_refund(rp_account* account, uint64_t bytes) RP_NOEXCEPT;
+RP_API uint64_t rp_account_used_bytes(const rp_account* account) RP_NOEXCEPT;
+// Charges that this account refused, to itself and to those below.
+RP_API uint64_t rp_account_refusal_count(const rp_account* account) RP_NOEXCEPT;
 
 #ifdef __cplusplus
 }

@@ -85,8 +85,8 @@ class LayersTest(TreeTest):
     def test_c_has_layers_too(self):
         self.assert_found(
             {"src/adapters/c_api.cpp": '#include "ringpool/ringpool.h"\n',
-             "include/ringpool/ringpool.h": '#include "ringpool/codec/frame.hpp"\n'},
-            "include/ringpool/ringpool.h:1: ringpool includes codec/frame")
+             "include/ringpool/ringpool.h": '#include "ringpool/adapters/pmr.hpp"\n'},
+            "include/ringpool/ringpool.h:1: ringpool includes adapters/pmr")
 
     def test_siblings_are_found(self):
         self.assert_found(

@@ -7,12 +7,15 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <span>
 #include <system_error>
 #include <utility>
 
+#include "ringpool/account.hpp"
 #include "ringpool/detail/atomics.hpp"
+#include "ringpool/fault_plan.hpp"
 #include "ringpool/multi_size_ring_pool.hpp"
 #include "ringpool/ringpool.h"
 #include "ringpool/shared_buffer.hpp"
@@ -24,11 +27,48 @@
 #error "libringpool_c is built with exceptions, which none of its functions lets through"
 #endif
 
-/// What C calls a pool.
+/// What C calls a pool: a set, and its plan of faults, which only a rule that can fail is heard of.
 struct rp_pool {
-  rp_pool(std::span<const ringpool::size_class> classes, const ringpool::pool_options& options)
-      : set(classes, options) {}
+  rp_pool(std::span<const ringpool::size_class> classes, ringpool::pool_options options,
+          const ringpool::fault_rule& rule)
+      : faults(rule), set(classes, with(options, faults)) {}
+
+  static ringpool::pool_options& with(ringpool::pool_options& options,
+                                      ringpool::fault_plan& faults) noexcept {
+    const ringpool::fault_rule& rule = faults.rule();
+    const bool fails = rule.nth != 0 || rule.every != 0 || rule.probability > 0;
+    options.faults = fails ? &faults : nullptr;
+    return options;
+  }
+
+  ringpool::fault_plan faults;
   ringpool::multi_size_ring_pool set;
+};
+
+/// What C calls an account, and whom it tells of its marks.
+struct rp_account {
+  explicit rp_account(const rp_account_options& from) noexcept
+      : on_mark(from.on_mark), context(from.context), budget(settings(from, *this)) {}
+
+  static ringpool::account::settings settings(const rp_account_options& from,
+                                              rp_account& self) noexcept {
+    return {from.limit_bytes,
+            from.high_bytes,
+            from.low_bytes,
+            from.on_mark == nullptr ? nullptr : &tell,
+            &self,
+            from.parent == nullptr ? nullptr : &from.parent->budget};
+  }
+  static void tell(ringpool::account& /*budget*/, ringpool::watermark crossed,
+                   void* self) noexcept {
+    auto* const account = static_cast<rp_account*>(self);
+    account->on_mark(account, crossed == ringpool::watermark::high ? RP_MARK_HIGH : RP_MARK_LOW,
+                     account->context);
+  }
+
+  rp_mark_handler on_mark;
+  void* context;
+  ringpool::account budget;
 };
 
 namespace {
@@ -60,11 +100,15 @@ static_assert(same(misuse_kind::double_free, RP_DOUBLE_FREE) &&
               same(misuse_kind::invalid_resize, RP_INVALID_RESIZE) &&
               same(misuse_kind::outstanding_buffers, RP_OUTSTANDING_BUFFERS) &&
               same(misuse_kind::invalid_slice, RP_INVALID_SLICE) &&
-              same(misuse_kind::too_many_references, RP_TOO_MANY_REFERENCES));
+              same(misuse_kind::too_many_references, RP_TOO_MANY_REFERENCES) &&
+              same(misuse_kind::waiting_at_destruction, RP_WAITING_AT_DESTRUCTION));
 static_assert(sizeof(rp_error) == 256);
 // The sizes of the first version: they may grow, never shrink.
 constexpr std::size_t first_options_bytes = 4 * sizeof(std::size_t) + 8 * sizeof(std::uint32_t);
 static_assert(sizeof(rp_options) >= first_options_bytes);
+constexpr std::size_t first_account_options_bytes =
+    4 * sizeof(std::size_t) + 3 * sizeof(std::uint64_t);
+static_assert(sizeof(rp_account_options) >= first_account_options_bytes);
 static_assert(sizeof(rp_shared) == sizeof(shared_buffer));
 static_assert(alignof(rp_shared) == alignof(shared_buffer));
 
@@ -92,14 +136,27 @@ rp_options defaults() noexcept {
   made.prefault = from.memory.prefault ? 1 : 0;
   made.lock_memory = from.memory.lock ? 1 : 0;
   made.use_membarrier = from.use_membarrier ? 1 : 0;
+  made.fault_seed = ringpool::fault_rule{}.seed;
+  return made;
+}
+
+rp_account_options account_defaults() noexcept {
+  const ringpool::account::settings from;
+  rp_account_options made{};
+  made.struct_size = sizeof made;
+  made.limit_bytes = from.limit_bytes;
+  made.high_bytes = from.high_bytes;
+  made.low_bytes = from.low_bytes;
   return made;
 }
 
 /// Reads options of any version, as openat2(2) does. nullptr, or what is wrong.
-const char* read(const rp_options& given, rp_options& known) noexcept {
+template <class Options>
+const char* read_any_version(const Options& given, std::size_t first_bytes,
+                             Options& known) noexcept {
   const std::size_t bytes = given.struct_size;
-  if (bytes < first_options_bytes || bytes > 4096) {
-    return "struct_size of the options is not that of any version: rp_options_init sets it";
+  if (bytes < first_bytes || bytes > 4096) {
+    return "struct_size of the options is not that of any version: their ..._init function sets it";
   }
   const auto* const all = reinterpret_cast<const unsigned char*>(&given);
   if (bytes > sizeof known &&
@@ -107,10 +164,38 @@ const char* read(const rp_options& given, rp_options& known) noexcept {
     return "an option is set that this version of the library does not know";
   }
   std::memcpy(&known, all, std::min(bytes, sizeof known));
+  return nullptr;
+}
+
+/// nullptr, or what is wrong.
+const char* read(const rp_options& given, std::span<const rp_class> classes,
+                 rp_options& known) noexcept {
+  if (const char* const wrong = read_any_version(given, first_options_bytes, known)) {
+    return wrong;
+  }
   if (known.zero_on_free > RP_ZERO_ALL || known.pages > RP_PAGES_RESERVED) {
     return "zero_on_free and pages must be one of their constants, 0 to 2";
   }
+  if (!(known.fault_probability >= 0 && known.fault_probability <= 1)) {
+    return "fault_probability must be 0 to 1";
+  }
+  if (known.fault_buffer_size != 0 &&
+      std::none_of(classes.begin(), classes.end(), [&known](const rp_class& one) {
+        return one.buffer_size == known.fault_buffer_size;
+      })) {
+    return "fault_buffer_size must be 0 or the buffer_size of one of the classes";
+  }
   return nullptr;
+}
+
+ringpool::fault_rule rule_of(const rp_options& from) noexcept {
+  ringpool::fault_rule made;
+  made.nth = from.fault_nth;
+  made.every = from.fault_every;
+  made.probability = from.fault_probability;
+  made.seed = from.fault_seed;
+  made.buffer_size = static_cast<std::size_t>(from.fault_buffer_size);
+  return made;
 }
 
 ringpool::pool_options convert(const rp_options& from) noexcept {
@@ -152,7 +237,14 @@ rp_stats convert(const ringpool::pool_stats& from) noexcept {
           from.oversize_count,
           from.raid_count,
           from.refusal_count,
-          from.misuse_count};
+          from.misuse_count,
+          from.injected_count,
+          from.waiting,
+          from.wait_count,
+          from.wait_timeout_count,
+          from.wait_total_ns,
+          from.spill_count,
+          from.spill_in_use};
 }
 
 // ---- Misuse -------------------------------------------------------------------------------------
@@ -229,7 +321,9 @@ rp_pool* rp_pool_create(const rp_class* classes, std::size_t class_count, const 
     report(error, RP_TOO_MANY_CLASSES, rp_error_text(RP_TOO_MANY_CLASSES));
     return nullptr;
   }
-  if (const char* wrong = options == nullptr ? nullptr : read(*options, known); wrong != nullptr) {
+  if (const char* wrong =
+          options == nullptr ? nullptr : read(*options, {classes, class_count}, known);
+      wrong != nullptr) {
     report(error, RP_INVALID_OPTION, wrong);
     return nullptr;
   }
@@ -238,7 +332,7 @@ rp_pool* rp_pool_create(const rp_class* classes, std::size_t class_count, const 
     return ringpool::size_class{one.buffer_size, one.capacity};
   });
   try {
-    return new rp_pool({copies.data(), class_count}, convert(known));
+    return new rp_pool({copies.data(), class_count}, convert(known), rule_of(known));
   } catch (const std::system_error& refused) {
     report(error, refused.code().value(), refused.what());
   } catch (...) {
@@ -253,6 +347,13 @@ void* rp_alloc(rp_pool* pool, std::size_t size) noexcept { return pool->set.allo
 
 void* rp_try_alloc(rp_pool* pool, std::size_t size) noexcept {
   return pool->set.try_allocate(size);
+}
+
+void* rp_alloc_for(rp_pool* pool, std::size_t size, std::uint64_t timeout_ns) noexcept {
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  const std::chrono::nanoseconds timeout(
+      static_cast<std::int64_t>(std::min<std::uint64_t>(timeout_ns, most)));
+  return pool->set.alloc_for(size, timeout).release();
 }
 
 void rp_free(rp_pool* pool, void* pointer) noexcept { pool->set.deallocate(pointer); }
@@ -332,3 +433,45 @@ const void* rp_shared_data(const rp_shared* handle) noexcept { return in(handle)
 std::size_t rp_shared_size(const rp_shared* handle) noexcept { return in(handle).size(); }
 
 std::size_t rp_shared_count(const rp_shared* handle) noexcept { return in(handle).use_count(); }
+
+void rp_account_options_init(rp_account_options* options, std::size_t struct_size) noexcept {
+  copy_out(account_defaults(), options, struct_size);
+  options->struct_size = struct_size;
+}
+
+rp_account* rp_account_create(const rp_account_options* options, rp_error* error) noexcept {
+  report(error, RP_OK, "");
+  rp_account_options known = account_defaults();
+  const char* wrong =
+      options == nullptr ? nullptr : read_any_version(*options, first_account_options_bytes, known);
+  if (wrong == nullptr && known.low_bytes >= known.high_bytes) {
+    wrong = "low_bytes must be less than high_bytes";
+  }
+  if (wrong != nullptr) {
+    report(error, RP_INVALID_OPTION, wrong);
+    return nullptr;
+  }
+  auto* const made = new (std::nothrow) rp_account(known);
+  if (made == nullptr) {
+    report(error, RP_OUT_OF_MEMORY, rp_error_text(RP_OUT_OF_MEMORY));
+  }
+  return made;
+}
+
+void rp_account_destroy(rp_account* account) noexcept { delete account; }
+
+int rp_account_charge(rp_account* account, std::uint64_t bytes) noexcept {
+  return account->budget.try_charge(bytes) ? 1 : 0;
+}
+
+void rp_account_refund(rp_account* account, std::uint64_t bytes) noexcept {
+  account->budget.refund(bytes);
+}
+
+std::uint64_t rp_account_used_bytes(const rp_account* account) noexcept {
+  return account->budget.used_bytes();
+}
+
+std::uint64_t rp_account_refusal_count(const rp_account* account) noexcept {
+  return account->budget.refusal_count();
+}

@@ -2,6 +2,8 @@
 //
 // What rp_pool_create refuses and says, and programs of other versions than the library's.
 
+#include <math.h>
+
 #include "check.h"
 
 static void expect(int32_t code, const char* text, const rp_class* classes, size_t count,
@@ -47,6 +49,14 @@ static void says_what_was_wrong(void) {
   rp_options_init(&options, sizeof options);
   options.pages = 3;
   expect(RP_INVALID_OPTION, "pages", &right, 1, &options);
+  rp_options_init(&options, sizeof options);
+  options.fault_probability = 1.5;
+  expect(RP_INVALID_OPTION, "fault_probability must be 0 to 1", &right, 1, &options);
+  options.fault_probability = (double)NAN;
+  expect(RP_INVALID_OPTION, "fault_probability must be 0 to 1", &right, 1, &options);
+  rp_options_init(&options, sizeof options);
+  options.fault_buffer_size = 65;
+  expect(RP_INVALID_OPTION, "fault_buffer_size", &right, 1, &options);
 }
 
 static void has_a_sentence_for_every_code(void) {
@@ -58,7 +68,7 @@ static void has_a_sentence_for_every_code(void) {
   CHECK(strcmp(rp_error_text(RP_INVALID_ARGUMENT), unknown) != 0);
   const char* unknown_misuse = rp_misuse_text(1000);
   CHECK(strcmp(rp_misuse_text(-1), unknown_misuse) != 0);  // the nearest
-  for (int32_t kind = RP_DOUBLE_FREE; kind <= RP_TOO_MANY_REFERENCES; ++kind) {
+  for (int32_t kind = RP_DOUBLE_FREE; kind <= RP_WAITING_AT_DESTRUCTION; ++kind) {
     CHECK(strcmp(rp_misuse_text(kind), unknown_misuse) != 0);
   }
   CHECK(rp_version() >= 100 && rp_version() < 1000000);
@@ -75,6 +85,8 @@ static void has_the_defaults_that_the_header_promises(void) {
   CHECK(options.zero_on_free == RP_ZERO_NONE && options.pages == RP_PAGES_BASE);
   CHECK(options.hardened == 0 && options.prefault == 1 && options.lock_memory == 0);
   CHECK(options.use_membarrier == 1);
+  CHECK(options.fault_nth == 0 && options.fault_every == 0 && options.fault_buffer_size == 0);
+  CHECK(options.fault_probability == 0 && options.fault_seed == 1);
 }
 
 static void zeroes_what_it_is_told_to(void) {
@@ -130,8 +142,19 @@ static void works_with_an_older_program(void) {
   CHECK(stats.ring_size == 0 && stats.misuse_count == 0);
   rp_pool_destroy(pool);
 
+  // The options of the first version end where those of faults begin, the statistics before them.
   const rp_class one = {64, 2};
   rp_options options;
+  memset(&options, 0xFF, sizeof options);
+  rp_options_init(&options, offsetof(rp_options, fault_nth));
+  CHECK(options.use_membarrier == 1 && options.fault_nth == UINT64_MAX);
+  expect(RP_OK, "", &one, 1, &options);
+  pool = small_pool(0);
+  memset(&stats, 0xFF, sizeof stats);
+  CHECK(rp_pool_stats(pool, 0, &stats, offsetof(rp_stats, injected_count)) == RP_OK);
+  CHECK(stats.misuse_count == 0 && stats.injected_count == UINT64_MAX);
+  rp_pool_destroy(pool);
+
   rp_options_init(&options, sizeof options);
   options.struct_size = sizeof(size_t);  // no version was ever so small
   expect(RP_INVALID_OPTION, "struct_size", &one, 1, &options);

@@ -15,25 +15,12 @@
 
 #include "bounded.hpp"
 #include "programs.hpp"
-#include "ringpool/detail/wait_queue.hpp"
+#include "wait_policy.hpp"
 
 namespace ringpool::model {
 namespace {
 
-using detail::wait_frame;
 using detail::wait_node;
-
-/// Time is the order of events. Plain: what reads it holds the queue's lock, or is an oracle.
-struct wait_policy {
-  using atomics = model::atomics;
-  static inline std::array<wait_frame*, max_threads + 1> innermost{};
-  static inline std::int64_t time = 0;
-  static void full_fence() { model::full_fence(); }
-  static void pause(unsigned /*round*/) { model::yield(); }
-  static wait_frame*& frames() { return innermost[current_thread()]; }
-  static std::int64_t now_ns() { return ++time; }
-};
-using model_queue = detail::basic_wait_queue<wait_policy>;
 
 enum class bug : std::uint8_t {
   none,

@@ -247,26 +247,33 @@ using seeded_bugs =
 TYPED_TEST_SUITE(pool_with_a_seeded_bug, seeded_bugs);
 
 /// Two classes of whole lines, all of ring, elastic and upstream in reach: each bug can show.
-pool_setup telling_setup() {
+/// With spill, that too, which keeps requests from upstream.
+pool_setup telling_setup(bool spill = false) {
   pool_setup made;
   made.classes = {{64, 4}, {256, 4}};
   made.options.elastic_capacity = 3;
   made.options.upstream_budget_bytes = 1000;
-  made.options.spill = {.class_count = 1, .buffer_limit = 1};
+  made.options.spill = {.class_count = spill ? 1U : 0U, .buffer_limit = 1};
   return made;
 }
 
 TYPED_TEST(pool_with_a_seeded_bug, is_caught_from_every_seed) {
   for (std::uint32_t seed = 100; seed < 110; ++seed) {
-    pool_against_model<TypeParam> twin(telling_setup());
-    EXPECT_NE(twin.run(fixed_words(seed, 4000)), "") << "seed " << seed;
+    std::string found;
+    for (const bool spill : {false, true}) {
+      pool_against_model<TypeParam> twin(telling_setup(spill));
+      found += twin.run(fixed_words(seed, 4000));
+    }
+    EXPECT_NE(found, "") << "seed " << seed;
   }
 }
 
 TEST(pool_with_a_seeded_bug, is_not_seen_where_there_is_none) {
   for (std::uint32_t seed = 100; seed < 110; ++seed) {
-    pool_against_model<honest_pool> twin(telling_setup());
-    EXPECT_EQ(twin.run(fixed_words(seed, 4000)), "") << "seed " << seed;
+    for (const bool spill : {false, true}) {
+      pool_against_model<honest_pool> twin(telling_setup(spill));
+      EXPECT_EQ(twin.run(fixed_words(seed, 4000)), "") << "seed " << seed;
+    }
   }
 }
 

@@ -29,7 +29,12 @@ class account_traffic {
       : threads_(threads), rounds_(rounds), log_(log) {}
 
   void run() {
+    misused_.store(&log_);
+    const misuse_handler before = set_misuse_handler([](const misuse& /*what*/) noexcept {
+      misused_.load()->violation("an account was to refund more than it had");
+    });
     run_together(threads_, [this](unsigned number) { work(number); });
+    set_misuse_handler(before);
     settle(server_, server_books_);
     for (std::size_t i = 0; i < room_count; ++i) {
       settle(rooms_[i], room_books_[i]);
@@ -105,6 +110,8 @@ class account_traffic {
         own.highs.load(std::memory_order_relaxed) == own.lows.load(std::memory_order_relaxed),
         "an account's marks did not take turns");
   }
+
+  static inline std::atomic<verdict*> misused_{nullptr};
 
   unsigned threads_;
   std::size_t rounds_;

@@ -5,13 +5,17 @@
 // from inside a signal handler is out of scope: POSIX.1-2024 calls it undefined.
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <latch>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -28,13 +32,19 @@ namespace {
 
 constexpr std::size_t buffer_bytes = 64;
 
-/// Forks, runs body(log) in the child, on the thread that forked, and returns what it found, or
-/// how it ended. A child that hangs is ended by an alarm.
+/// A child that is at work, and where it tells what it found.
+struct worker_process {
+  pid_t id = -1;
+  int channel = -1;
+};
+
+/// Forks, and runs body(log) in the child, on the thread that forked. A child that hangs is ended
+/// by an alarm.
 template <class Body>
-std::string in_forked_child(Body body) {
+worker_process start_child(Body body) {
   int channel[2];
   if (::pipe(channel) != 0) {
-    return "no pipe";
+    return {};
   }
   const pid_t child = ::fork();
   if (child == 0) {
@@ -45,14 +55,27 @@ std::string in_forked_child(Body body) {
     test::leave(::write(channel[1], text.data(), text.size()) < 0 ? 1 : 0);
   }
   ::close(channel[1]);
-  std::string text = detail_of_child::read_all(channel[0]);
-  ::close(channel[0]);
+  return {child, channel[0]};
+}
+
+/// Waits for the child's end. Returns what it found, or how it ended.
+std::string end_of(const worker_process& child) {
+  if (child.id < 0) {
+    return "no child";
+  }
+  std::string text = detail_of_child::read_all(child.channel);
+  ::close(child.channel);
   int status = 0;
-  ::waitpid(child, &status, 0);
+  ::waitpid(child.id, &status, 0);
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     text += "ended with wait status " + std::to_string(status);
   }
   return text;
+}
+
+template <class Body>
+std::string in_forked_child(Body body) {
+  return end_of(start_child(body));
 }
 
 /// Threads that take and give, stamping what they hold, until this object dies. They use no heap,
@@ -264,6 +287,107 @@ TEST(fork, children_of_threads_that_wait_have_no_waiters) {
   verdict log;
   require_whole(pool, log);
   EXPECT_TRUE(log.clean()) << log.text();
+}
+
+// ---- Prefork servers: a parent builds the pool, children serve ----------------------------------
+
+/// A set whose smaller class borrows, seen as a pool of that class.
+struct borrowing_set {
+  multi_size_ring_pool& pool;
+  void* try_allocate(std::size_t size) { return pool.allocate(size); }
+  void deallocate(void* pointer) { pool.deallocate(pointer); }
+};
+
+/// In a child: every class serves exactly what its books call free, the smaller one borrows exactly
+/// what the larger one still lends, and every byte can be written to.
+void serve_in_child(multi_size_ring_pool& pool, holder who, verdict& log) {
+  const multi_size_stats before = pool.stats();
+  const std::size_t lends = pool.classes()[1].options().spill.buffer_limit;
+  const std::size_t left = lends - before.classes[1].spill_in_use;
+  log.require(before.classes[1].spill_in_use <= lends, "a child begins beyond the bound");
+  const std::size_t right =
+      before.classes[0].available + std::min<std::size_t>(left, before.classes[1].available);
+  for (int time = 0; time < 2; ++time) {
+    borrowing_set small{pool};
+    const auto borrowed = take_until_refused(small, buffer_bytes, who, log, 5000);
+    log.require(borrowed.size() == right, "a child borrowed another number than it may");
+    give_all_back(small, borrowed, who, log);
+    for (std::size_t i = 0; i < pool.class_count(); ++i) {
+      const std::size_t size = pool.classes()[i].buffer_size();
+      const auto held = take_until_refused(pool, size, who, log, 5000);
+      log.require(held.size() == before.classes[i].available, "a child got another number");
+      for (void* const data : held) {
+        std::memset(static_cast<std::byte*>(data) + sizeof(stamp), 0xC4, size - sizeof(stamp));
+      }
+      give_all_back(pool, held, who, log);
+    }
+    log.require(pool.stats().classes[1].spill_in_use == before.classes[1].spill_in_use,
+                "a child's bound did not come back");
+  }
+}
+
+TEST(fork, prefork_children_serve_all_that_is_free_while_the_parent_goes_on) {
+  constexpr std::size_t large_bytes = 512;
+  constexpr unsigned children = 4;
+  multi_size_ring_pool pool(
+      {{buffer_bytes, 64}, {large_bytes, 256}},
+      {.spill = {.class_count = 1, .buffer_limit = 40}, .upstream = nullptr, .cache_limit = 16});
+  verdict log;
+  const auto kept = take_until_refused(pool, large_bytes, 7, log, 20);
+  for (void* const data : kept) {
+    seal(data, large_bytes, 99);
+  }
+  {
+    borrowing_set small{pool};
+    const load<borrowing_set> traffic(small, 3, 32);  // more than there are: some are lent
+    for (std::size_t time = 0; time < scaled(30); ++time) {
+      std::array<worker_process, children> workers;
+      for (unsigned i = 0; i < children; ++i) {
+        workers[i] = start_child([&](verdict& child_log) {
+          serve_in_child(pool, 1000 + i, child_log);
+          for (void* const data : kept) {
+            verify(data, child_log);  // as the parent left it
+            std::memset(data, 0xEE, large_bytes);
+          }
+        });
+      }
+      for (const worker_process& one : workers) {
+        ASSERT_EQ(end_of(one), "") << "at round " << time;
+      }
+      for (void* const data : kept) {
+        verify(data, log);  // children wrote to pages of their own
+      }
+    }
+  }
+  EXPECT_GT(pool.stats().classes[0].spill_count, 0U) << "nothing was ever lent";
+  give_all_back(pool, kept, 7, log);
+  for (const ring_buffer_pool& one : pool.classes()) {
+    log.require(one.stats().spill_in_use == 0, "the parent's bound did not come back");
+    require_exactly(pool, one.buffer_size(), one.capacity(), log);
+  }
+  EXPECT_TRUE(log.clean()) << log.text();
+}
+
+/// What a child writes to `memory` is its own.
+std::string writes_of_a_child_seen_in(std::span<std::byte> memory) {
+  memory[0] = std::byte{1};
+  const std::string ended = in_forked_child([&](verdict&) { memory[0] = std::byte{2}; });
+  return memory[0] == std::byte{1} ? ended : "the parent sees what its child wrote";
+}
+
+TEST(fork, what_a_child_writes_is_its_own) {
+  ring_buffer_pool pool(4096, 1, options_with(0));
+  buffer one = pool.alloc(4096);
+  EXPECT_EQ(writes_of_a_child_seen_in(one.span()), "");
+}
+
+TEST(fork_twin, memory_that_is_shared_is_found) {
+  void* const shared =
+      ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(shared, MAP_FAILED);
+  EXPECT_EQ(writes_of_a_child_seen_in({static_cast<std::byte*>(shared), 4096}),
+            "the parent sees what its child wrote");
+  ::munmap(shared, 4096);
 }
 
 TEST(fork_twin, a_pool_behind_a_mutex_hangs_in_some_child) {

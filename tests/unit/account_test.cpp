@@ -4,12 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <csignal>
 #include <cstdint>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "../support/books.hpp"
+#include "../support/child_process.hpp"
+#include "../support/misuse_recorder.hpp"
 #include "ringpool/fault_plan.hpp"
 #include "ringpool/multi_size_ring_pool.hpp"
 
@@ -51,11 +55,35 @@ TEST(account, a_charge_near_the_largest_number_does_not_wrap) {
   EXPECT_EQ(one.used_bytes(), account::max_bytes);
 }
 
-TEST(account, a_refund_of_more_than_is_charged_leaves_nothing) {
-  account one({.limit_bytes = 100});
-  EXPECT_TRUE(one.try_charge(60));
-  one.refund(61);
-  EXPECT_EQ(one.used_bytes(), 0U);
+TEST(account, a_refund_of_more_than_is_charged_is_misuse_and_refunds_nothing) {
+  account server({.limit_bytes = 100});
+  account room({.parent = &server});
+  EXPECT_TRUE(server.try_charge(10));
+  EXPECT_TRUE(room.try_charge(60));
+  const test::misuse_recorder recorder;
+  room.refund(65);
+  EXPECT_EQ(room.used_bytes(), 60U);
+  EXPECT_EQ(server.used_bytes(), 70U) << "though it has so much";
+  ASSERT_EQ(recorder.count(misuse_kind::excess_refund), 1U);
+  EXPECT_EQ(recorder.last().pointer, &room);
+  EXPECT_EQ(recorder.last().outstanding_count, 5U);
+  server.refund(20);
+  room.refund(60);
+  EXPECT_EQ(recorder.count(misuse_kind::excess_refund), 2U) << "the room's bytes were refunded";
+  EXPECT_EQ(recorder.last().pointer, &server);
+}
+
+TEST(account, a_misused_refund_ends_the_program_with_a_line_that_says_so) {
+  const test::child_result seen = test::run_in_child([] {
+    account one({});
+    one.refund(7);
+    return 0;
+  });
+  EXPECT_TRUE(seen.killed_by(SIGABRT));
+  EXPECT_NE(seen.errors.find("ringpool: refund of more than is charged: account 0x"),
+            std::string::npos)
+      << seen.errors;
+  EXPECT_NE(seen.errors.find(", 7 bytes too many"), std::string::npos) << seen.errors;
 }
 
 TEST(account, marks_are_told_once_until_the_other_is_crossed) {

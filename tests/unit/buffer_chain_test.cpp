@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -64,6 +65,26 @@ struct chain_under_test : testing::Test {
   ring_buffer_pool blocks{512, 16, {.upstream = nullptr}};
   multi_size_ring_pool set{{{64, 16}, {512, 8}, {4096, 8}}, {.upstream = nullptr}};
 };
+
+TEST_F(chain_under_test, its_pieces_are_walked_forwards_and_backwards_across_blocks) {
+  for (const std::size_t count : {0U, 1U, 4U, 5U, 40U}) {
+    buffer_chain chain = numbered(small, count, blocks);
+    std::string forwards;
+    for (const shared_buffer& piece : chain) {
+      forwards.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+    }
+    EXPECT_EQ(forwards, numbers(count));
+    std::string backwards;
+    for (auto at = chain.end(); at != chain.begin();) {
+      const shared_buffer& piece = *--at;
+      backwards.insert(0, reinterpret_cast<const char*>(piece.data()), piece.size());
+    }
+    EXPECT_EQ(backwards, numbers(count));
+    chain.trim_front(count == 40 ? 3 * 7 : 0);  // a block that begins within
+    EXPECT_EQ(std::distance(chain.begin(), chain.end()),
+              static_cast<std::ptrdiff_t>(chain.piece_count()));
+  }
+}
 
 TEST_F(chain_under_test, is_empty_at_first) {
   buffer_chain none;

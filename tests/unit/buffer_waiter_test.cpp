@@ -42,10 +42,30 @@ struct recording_waiter : buffer_waiter {
   std::vector<recording_waiter*>* log_;
 };
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wshadow"
+/// Its parameters have the names that a waiter has inside: to derive from one shadows none of them.
+struct waiter_of_common_names : buffer_waiter {
+  waiter_of_common_names(std::size_t size, callback call, int data, int slot, int now, int next,
+                         int previous, int weight, bool fits)
+      : buffer_waiter(size, call),
+        sum(data + slot + now + next + previous + weight + (fits ? 1 : 0)) {}
+  int sum;
+};
+#pragma GCC diagnostic pop
+
 void wait_until_waiting(const ring_buffer_pool& pool, std::uint64_t count) {
   while (pool.stats().waiting != count) {
     std::this_thread::yield();
   }
+}
+
+TEST(buffer_waiter, has_no_names_that_a_derived_class_would_shadow) {
+  const waiter_of_common_names waiter(
+      7, [](buffer_waiter&, buffer&&) noexcept {}, 1, 1, 1, 1, 1, 1, true);
+  EXPECT_EQ(waiter.size(), 7U);
+  EXPECT_EQ(waiter.sum, 7);
+  EXPECT_EQ(sizeof(buffer_waiter), 72U);
 }
 
 TEST(buffer_waiter, is_served_inside_enqueue_where_there_is_a_buffer) {

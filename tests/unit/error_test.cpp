@@ -16,6 +16,7 @@ constexpr errc every_errc[] = {
     errc::invalid_size,     errc::invalid_capacity, errc::duplicate_size, errc::no_classes,
     errc::too_many_classes, errc::invalid_option,   errc::too_large,      errc::reservation_failed,
     errc::commit_failed,    errc::lock_failed,      errc::numa_failed,    errc::out_of_memory,
+    errc::invalid_metric,
 };
 
 constexpr misuse_kind every_misuse[] = {
@@ -24,6 +25,7 @@ constexpr misuse_kind every_misuse[] = {
     misuse_kind::write_after_free,    misuse_kind::invalid_resize,
     misuse_kind::outstanding_buffers, misuse_kind::invalid_slice,
     misuse_kind::too_many_references, misuse_kind::waiting_at_destruction,
+    misuse_kind::excess_refund,
 };
 
 void silent_handler(const misuse& /*unused*/) noexcept {}

@@ -1,6 +1,39 @@
 // SPDX-License-Identifier: MIT
 #include "ringpool/ringpool.hpp"
 
+// Every type and function of the library but the adapters', before any other include.
+namespace ringpool {
+namespace {
+
+template <class... Types>
+constexpr bool complete = ((sizeof(Types) != 0) && ...);
+static_assert(complete<ring_buffer_pool, multi_size_ring_pool, pool_options, size_class, pool_ref>);
+static_assert(complete<buffer, shared_buffer, buffer_chain, charged_buffer, buffer_origin>);
+static_assert(complete<chain_reader, chain_writer, frame_cursor, chain_frame_decoder>);
+static_assert(complete<basic_frame_decoder<buffer>, frame_header, decode_result, decode_status>);
+static_assert(complete<buffer_waiter, alloc_awaitable, async_options, resume_hook>);
+static_assert(complete<account, account::settings, account_set, watermark>);
+static_assert(complete<fault_plan, fault_rule, pool_stats, multi_size_stats>);
+static_assert(complete<errc, misuse, misuse_kind, misuse_handler, frame_errc, zeroing>);
+static_assert(complete<arena, memory_options, memory_report, huge_pages, size_class_table>);
+static_assert(complete<index_ring, index_cache, slot_index>);
+static_assert(buffer_home<ring_buffer_pool> && shared_buffer_home<ring_buffer_pool>);
+static_assert(frame_buffer<buffer> && buffer_source<multi_size_ring_pool>);
+
+/// The same for functions: it is compiled, and never called.
+[[maybe_unused]] void use_every_function(ring_buffer_pool& pool, buffer_chain& chain) {
+  chain = alloc_with_headroom(pool, 4, 100);
+  chain = alloc_chain(pool, 10000);
+  static_cast<void>(encode_frame(pool, chain));
+  static_cast<void>(frame_iovecs(encode_frame_header(4), {}));
+  static_cast<void>(make_error_code(errc::invalid_size) == make_error_code(frame_errc{}));
+  static_cast<void>(to_string(misuse_kind::double_free));
+  set_misuse_handler(nullptr);
+}
+
+}  // namespace
+}  // namespace ringpool
+
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -11,7 +44,7 @@
 namespace ringpool {
 namespace {
 
-TEST(ringpool, the_umbrella_header_brings_the_core) {
+TEST(ringpool, the_one_include_brings_pools_that_work) {
   ring_buffer_pool one(1024, 4);
   multi_size_ring_pool many{{64, 4}, {256, 4}};
   {

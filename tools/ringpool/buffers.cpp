@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "record/recorder.hpp"
 #include "serve_options.hpp"
 
 namespace ringpool::tools {
@@ -42,7 +43,7 @@ buffer_bank::buffer_bank(const serve_options& options, unsigned loop_count) {
   pool_ = std::make_unique<multi_size_ring_pool>(std::span<const size_class>(options.classes),
                                                  pool_options_of(options));
   for (const size_class& one : options.classes) {
-    class_sizes_.push_back(one.buffer_size);
+    class_sizes_.push_back(std::min<std::size_t>(one.buffer_size, loop_buffer::most_capacity));
   }
   std::sort(class_sizes_.begin(), class_sizes_.end());
 }
@@ -109,6 +110,31 @@ bool buffer_bank::all_back() const {
 void buffer_bank::decay() noexcept {
   if (pool_ != nullptr) {
     pool_->decay();
+  }
+}
+
+void loop_buffers::record_with(loop_recorder* recorder) noexcept {
+  recorder_ = recorder;
+  until_sample_ = recorder != nullptr ? recorder->next_gap() : loop_recorder::never;
+}
+
+std::uint32_t loop_buffers::begin_sample(const void* block, std::size_t size) noexcept {
+  if (recorder_ == nullptr) {
+    return 0;
+  }
+  until_sample_ = recorder_->next_gap();
+  const bool kept = recorder_->begin(reinterpret_cast<std::uintptr_t>(block), 0,
+                                     static_cast<std::uint32_t>(size));
+  return kept ? loop_buffer::sampled_bit : 0;
+}
+
+void loop_buffers::end_sample(const void* block) noexcept {
+  recorder_->end(reinterpret_cast<std::uintptr_t>(block));
+}
+
+void loop_buffers::flush_samples() noexcept {
+  if (recorder_ != nullptr) {
+    recorder_->flush();
   }
 }
 

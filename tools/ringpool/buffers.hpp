@@ -20,6 +20,7 @@
 
 namespace ringpool::tools {
 
+class loop_recorder;
 struct serve_options;
 class loop_buffers;
 
@@ -85,6 +86,8 @@ class buffer_bank {
 class loop_buffer {
  public:
   loop_buffer() noexcept = default;
+  static constexpr std::uint32_t most_capacity = 0x7fffffff;
+  static constexpr std::uint32_t sampled_bit = 0x80000000;  // of a capacity: its end is recorded
   loop_buffer(loop_buffers& home, void* block, std::uint32_t size, std::uint32_t capacity) noexcept
       : data_(static_cast<std::byte*>(block)), home_(&home), size_(size), capacity_(capacity) {}
   loop_buffer(loop_buffer&& other) noexcept
@@ -104,7 +107,7 @@ class loop_buffer {
 
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_ & ~sampled_bit; }
   void resize(std::size_t size) noexcept { size_ = static_cast<std::uint32_t>(size); }
   [[nodiscard]] explicit operator bool() const noexcept { return data_ != nullptr; }
 
@@ -132,13 +135,21 @@ class alignas(cache_line_bytes) loop_buffers {
       return {};
     }
     taken_.add();
-    return {*this, block, static_cast<std::uint32_t>(size),
-            static_cast<std::uint32_t>(bank_.capacity_for(size))};
+    auto capacity = static_cast<std::uint32_t>(bank_.capacity_for(size));
+    if (--until_sample_ == 0) [[unlikely]] {
+      capacity |= begin_sample(block, size);
+    }
+    return {*this, block, static_cast<std::uint32_t>(size), capacity};
   }
   void give_back(void* block) noexcept {
     bank_.deallocate(block);
     given_back_.add();
   }
+
+  /// From now on allocations are sampled. nullptr: no more.
+  void record_with(loop_recorder* recorder) noexcept;
+  [[nodiscard]] loop_recorder* recorder() const noexcept { return recorder_; }
+  void flush_samples() noexcept;
 
   [[nodiscard]] const buffer_bank& bank() const noexcept { return bank_; }
   [[nodiscard]] std::uint64_t taken() const noexcept { return taken_.get(); }
@@ -148,9 +159,16 @@ class alignas(cache_line_bytes) loop_buffers {
   }
 
  private:
+  friend class loop_buffer;
+  /// sampled_bit, or 0: it is not kept.
+  [[nodiscard]] std::uint32_t begin_sample(const void* block, std::size_t size) noexcept;
+  void end_sample(const void* block) noexcept;
+
   buffer_bank& bank_;
   tally taken_;
   tally given_back_;
+  std::uint64_t until_sample_ = ~std::uint64_t{0};  // allocations, the next one included
+  loop_recorder* recorder_ = nullptr;
 };
 
 /// The memory of the configuration in force and of those before it. Whoever replaces one has the
@@ -203,6 +221,9 @@ void add_counters(std::vector<pool_stats>& all, const pool_stats& one);
 
 inline loop_buffer::~loop_buffer() {
   if (data_ != nullptr) {
+    if ((capacity_ & sampled_bit) != 0) [[unlikely]] {
+      home_->end_sample(data_);
+    }
     home_->give_back(data_);
   }
 }

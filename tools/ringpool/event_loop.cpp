@@ -60,6 +60,7 @@ void event_loop::run() noexcept {
     if (update_clock()) {
       on_tick();
     }
+    service_.set_wake_time(now());
     service_.serve_starved();  // before those who come now
     for (int i = 0; i < count; ++i) {
       const ::epoll_event& event = events[static_cast<std::size_t>(i)];

@@ -43,6 +43,7 @@ class event_loop final : public server_loop {
 
   void run() noexcept override;
   [[nodiscard]] loop_totals totals() const noexcept override;
+  void record_with(loop_recorder& recorder) noexcept override { service_.record_with(recorder); }
 
  private:
   void dispatch(std::uint64_t key, std::uint32_t events) noexcept;

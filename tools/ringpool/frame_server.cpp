@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 #include <thread>
 
@@ -15,6 +16,7 @@
 #include "heap_count.hpp"
 #include "listener.hpp"
 #include "memory_use.hpp"
+#include "record/recorder.hpp"
 #include "rooms.hpp"
 #include "uring_backend.hpp"
 
@@ -25,6 +27,11 @@ using std::chrono::milliseconds;
 
 /// Descriptors are small numbers below the limit, so there are never more connections than this.
 constexpr std::uint64_t most_connections = std::uint64_t{1} << 24;
+
+template <class Duration>
+std::int64_t in_milliseconds(Duration time) noexcept {
+  return std::chrono::duration_cast<milliseconds>(time).count();
+}
 
 std::uint32_t raise_descriptor_limit() noexcept {
   ::rlimit limit{};
@@ -108,6 +115,7 @@ void add_loop(server_stats& sum, const server_loop& loop) {
   sum.zero_length_errors += errors_of(frame_errc::zero_length);
   sum.negative_length_errors += errors_of(frame_errc::negative_length);
   sum.too_long_errors += errors_of(frame_errc::too_long);
+  counts.service_time.add_to(sum.service_time);
   sum.slowed_count += counts.slowed.get();
   sum.starved_count += counts.starved.get();
   sum.room_deliveries += counts.room_deliveries.get();
@@ -183,6 +191,17 @@ struct frame_server::parts {
     } else {
       make_event_loops(count);
     }
+    if (!options.record_file.empty()) {
+      begin_to_record();
+    }
+  }
+
+  void begin_to_record() {
+    recording = std::make_unique<traffic_recording>(traffic_recording::settings{
+        options.record_file, options.record_limit_bytes, options.record_one_in});
+    for (const auto& loop : loops) {
+      loop->record_with(recording->add_loop());
+    }
   }
 
   void make_event_loops(unsigned count) {
@@ -195,6 +214,9 @@ struct frame_server::parts {
     }
     everyone.front()->accept_from(source, everyone);
   }
+
+  const std::chrono::system_clock::time_point began_at = std::chrono::system_clock::now();
+  const std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
 
   /// The last round that every loop has answered.
   [[nodiscard]] std::uint64_t answered() const noexcept {
@@ -223,6 +245,7 @@ struct frame_server::parts {
   tally reloads;
   tally refused_reloads;
   std::unique_ptr<rooms> hall;
+  std::unique_ptr<traffic_recording> recording;
   std::vector<std::unique_ptr<server_loop>> loops;
   std::vector<std::thread> threads;
 };
@@ -239,6 +262,9 @@ frame_server::~frame_server() {
 }
 
 std::uint16_t frame_server::start() {
+  if (parts_->recording != nullptr) {
+    parts_->recording->start();
+  }
   ::sigset_t all;
   ::sigset_t before;
   ::sigfillset(&all);
@@ -279,10 +305,18 @@ void frame_server::join() {
   }
   parts_->threads.clear();
   parts_->hall->forget_mail();
+  if (parts_->recording != nullptr) {
+    parts_->recording->finish();
+  }
 }
 
 server_stats frame_server::snapshot() const {
+  using std::chrono::system_clock;
+  const auto now = std::chrono::steady_clock::now();
   server_stats sum;
+  sum.time_ms = in_milliseconds(system_clock::now().time_since_epoch());
+  sum.start_time_ms = in_milliseconds(parts_->began_at.time_since_epoch());
+  sum.uptime_s = std::chrono::duration<double>(now - parts_->began).count();
   sum.buffers = parts_->buffers;
   sum.loops = parts_->loops.size();
   sum.backend = parts_->backend;
@@ -300,6 +334,9 @@ server_stats frame_server::snapshot() const {
   sum.reloads = parts_->reloads.get();
   sum.refused_reloads = parts_->refused_reloads.get();
   sum.rooms = parts_->hall->count();
+  if (parts_->recording != nullptr) {
+    sum.recording = parts_->recording->stats();
+  }
   sum.heap_allocations_counted = heap_allocations_are_counted();
   if (sum.backend == backend_kind::uring) {
     sum.buffers_in_use = held_buffers(sum);

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "connection.hpp"
+#include "metrics/service_time.hpp"
+#include "record/recording_stats.hpp"
 #include "serve_options.hpp"
 
 namespace ringpool::tools {
@@ -18,6 +20,9 @@ namespace ringpool::tools {
 struct server_stats {
   buffer_kind buffers = buffer_kind::pool;
   backend_kind backend = backend_kind::epoll;
+  std::int64_t time_ms = 0;        ///< of the snapshot, since 1970
+  std::int64_t start_time_ms = 0;  ///< of the server, likewise
+  double uptime_s = 0;
   std::uint64_t loops = 0;
   std::uint64_t rings = 0;           ///< io_urings, with their tables of direct descriptors
   std::uint64_t kernel_buffers = 0;  ///< offered to receives to come; not in buffers_in_use
@@ -44,6 +49,8 @@ struct server_stats {
   std::uint64_t slowed_count = 0;   ///< times a connection was not read since its peer did not read
   std::uint64_t starved_count = 0;  ///< times a connection found no buffer, retries included
 
+  service_time_counts service_time;  ///< of one in 64 frames, or more
+
   std::vector<pool_stats> classes;  ///< empty with malloc; with what earlier ones of a size counted
   std::vector<pool_stats> retired_classes;  ///< of sizes that an earlier configuration had
   std::uint64_t reloads = 0;                ///< configurations taken up since the start
@@ -53,6 +60,7 @@ struct server_stats {
   std::uint64_t heap_allocations_on_data_path = 0;
   bool heap_allocations_counted = true;  ///< false under some sanitizers: the above is too low
   std::uint64_t table_bytes = 0;         ///< committed for connections, sessions and queues
+  recording_stats recording;
   std::uint64_t resident_bytes = 0;
   std::uint64_t private_dirty_bytes = 0;
   /// table_bytes an open connection; 0 with none.

@@ -39,6 +39,7 @@ frame_service::frame_service(const service_limits& limits, loop_buffers& buffers
 
 void frame_service::take_up(const service_limits& limits, loop_buffers& buffers) noexcept {
   limits_ = limits;
+  buffers.record_with(buffers_->recorder());
   buffers_ = &buffers;
 }
 
@@ -122,6 +123,7 @@ void frame_service::serve(connection& peer) noexcept {
   if (may_read(peer)) {
     receive(peer);
     send(peer);
+    counts_.service_time.handled(counts_.frames.get());
   }
   settle(peer);
 }
@@ -434,6 +436,7 @@ void frame_service::trim() noexcept {
   records_.trim();
   sessions_.trim();
   chunks_.trim();
+  buffers_->flush_samples();
 }
 
 void frame_service::begin_drain() noexcept {

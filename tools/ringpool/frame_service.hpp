@@ -21,6 +21,7 @@
 
 #include "buffers.hpp"
 #include "connection.hpp"
+#include "metrics/service_time.hpp"
 #include "slab.hpp"
 
 namespace ringpool::tools {
@@ -43,6 +44,7 @@ struct service_counts {
   tally refused;  // no record or no memory in the kernel for it
   tally slowed;
   tally starved;
+  service_timer service_time;
   tally room_deliveries;  // frames queued for members of rooms
   tally room_drops;       // and not queued: a slow member, or no buffer
   std::array<tally, static_cast<std::size_t>(close_reason::count)> closed;
@@ -78,11 +80,16 @@ class frame_service {
   void serve_starved() noexcept;
   /// The tick that what happens from now on is stamped with.
   void set_tick(std::uint32_t tick) noexcept { tick_ = tick; }
+  /// When the loop woke up for what it hands on from now on.
+  void set_wake_time(service_timer::clock::time_point now) noexcept {
+    counts_.service_time.woke(now);
+  }
   /// Closes what is over its deadline; called once a tick. Looks at every session and at a quarter
   /// of the table: a frame or send deadline is met within 2 ticks, an idle one within 6.
   void check_deadlines() noexcept;
-  /// Gives memory back that the last burst needed.
+  /// Gives memory back that the last burst needed, and what was sampled to be written.
   void trim() noexcept;
+  void record_with(loop_recorder& recorder) noexcept { buffers_->record_with(&recorder); }
 
   /// Closes every connection as soon as nothing of it is in flight.
   void begin_drain() noexcept;

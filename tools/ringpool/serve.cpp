@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <ringpool/error.hpp>
 #include <string_view>
 #include <system_error>
@@ -17,6 +18,7 @@
 #include "config/configure.hpp"
 #include "config/reload.hpp"
 #include "descriptor.hpp"
+#include "metrics/http_server.hpp"
 
 namespace ringpool::tools {
 namespace {
@@ -128,6 +130,13 @@ std::string describe_buffers(const serve_options& options) {
   return text;
 }
 
+void print_recording(const recording_stats& stats, const std::string& path) {
+  if (stats.one_in != 0) {
+    fmt::print("ringpool: recorded {} samples, {} bytes in {}{}{}\n", stats.samples, stats.bytes,
+               path, stats.stopped.empty() ? "" : "; stopped early: ", stats.stopped);
+  }
+}
+
 void print_summary(const server_stats& stats) {
   const std::uint64_t errors = stats.zero_length_errors + stats.negative_length_errors +
                                stats.too_long_errors + stats.truncated_errors;
@@ -139,19 +148,40 @@ void print_summary(const server_stats& stats) {
   std::fflush(stdout);
 }
 
+/// nullptr without --metrics.
+std::unique_ptr<http_server> serve_metrics(const frame_server& server,
+                                           const serve_options& options) {
+  endpoint where;
+  if (!endpoint::parse(options.metrics_listen, where)) {
+    return nullptr;
+  }
+  return std::make_unique<http_server>(where, [&server] { return server.snapshot(); });
+}
+
+/// True where no file is wanted, too.
+bool write_port_file(const std::string& path, const std::string& address) {
+  return path.empty() || replace_file(path, address + "\n");
+}
+
 int serve_until_signal(reloader& configured, const ::sigset_t& signals) {
   const serve_options& options = configured.options();
   frame_server server(options);
   server.start();
+  const std::unique_ptr<http_server> metrics = serve_metrics(server, options);
   fmt::print("ringpool: listening on {} with {} loops, buffers: {}\n", server.address(),
              server.snapshot().loops, describe_buffers(options));
+  if (metrics != nullptr) {
+    fmt::print("ringpool: metrics on http://{}/\n", metrics->address());
+  }
   std::fflush(stdout);
-  if (!options.port_file.empty() && !replace_file(options.port_file, server.address() + "\n")) {
+  if ((metrics != nullptr && !write_port_file(options.metrics_port_file, metrics->address())) ||
+      !write_port_file(options.port_file, server.address())) {
     return exit_failure;
   }
   serve_signals(signals, server, configured);
   drain(signals, server, options);
   write_stats(server, options);
+  print_recording(server.snapshot().recording, options.record_file);
   print_summary(server.snapshot());
   return 0;
 }

@@ -206,6 +206,21 @@ void add_limit_options(CLI::App& serve, serve_options& options) {
            "At shutdown, let frames in flight finish for this long");
 }
 
+void add_record_options(CLI::App& serve, serve_options& options) {
+  serve
+      .add_option("--record", options.record_file,
+                  "Write sizes and times of a sample of the frames here, to be advised from")
+      ->type_name("FILE");
+  serve.add_option("--record-limit", options.record_limit_bytes, "Most bytes of that file")
+      ->type_name("BYTES")
+      ->check(CLI::Range(std::uint64_t{4096}, std::uint64_t{1} << 40))
+      ->capture_default_str();
+  serve.add_option("--record-one-in", options.record_one_in, "How many frames one is recorded of")
+      ->type_name("COUNT")
+      ->check(CLI::Range(1U, 1'000'000U))
+      ->capture_default_str();
+}
+
 std::size_t largest_class(const serve_options& options) noexcept {
   std::size_t largest = 0;
   for (const size_class& one : options.classes) {
@@ -279,11 +294,20 @@ void add_serve_command(CLI::App& app, serve_options& options) {
   add_buffer_options(*serve, options);
   add_memory_options(*serve, options);
   add_limit_options(*serve, options);
+  add_record_options(*serve, options);
   serve->add_option("--port-file", options.port_file, "Write ADDR:PORT here once it is ready")
       ->type_name("FILE");
   serve
       ->add_option("--stats-file", options.stats_file,
                    "Write statistics here as JSON, at SIGUSR1 and at the end")
+      ->type_name("FILE");
+  serve
+      ->add_option("--metrics", options.metrics_listen,
+                   "Answer HTTP here: /metrics, /stats.json, /healthz and a live page; port 0: any")
+      ->type_name("ADDR:PORT");
+  serve
+      ->add_option("--metrics-port-file", options.metrics_port_file,
+                   "Write the ADDR:PORT of --metrics here once it is ready")
       ->type_name("FILE");
 }
 
@@ -305,6 +329,14 @@ std::string find_fault(const serve_options& options) {
     return fmt::format(
         "--listen '{}' is not a numeric ADDR:PORT, such as 127.0.0.1:9000 or [::1]:0",
         options.listen);
+  }
+  if (!options.metrics_listen.empty() && !endpoint::parse(options.metrics_listen, where)) {
+    return fmt::format(
+        "--metrics '{}' is not a numeric ADDR:PORT, such as 127.0.0.1:9100 or [::1]:0",
+        options.metrics_listen);
+  }
+  if (!options.metrics_port_file.empty() && options.metrics_listen.empty()) {
+    return "--metrics-port-file needs --metrics";
   }
   if (std::string fault = find_backend_fault(options); !fault.empty()) {
     return fault;

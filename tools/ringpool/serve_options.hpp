@@ -33,6 +33,11 @@ struct serve_options {
   std::string listen = "127.0.0.1:9000";  ///< ADDR:PORT; port 0: any free one
   std::string port_file;                  ///< receives ADDR:PORT once the server is ready
   std::string stats_file;                 ///< receives JSON at SIGUSR1 and at exit
+  std::string metrics_listen;             ///< ADDR:PORT of metrics over HTTP; empty: none
+  std::string metrics_port_file;          ///< receives that ADDR:PORT once it is ready
+  std::string record_file;                ///< receives a sample of what is allocated
+  std::uint64_t record_limit_bytes = std::uint64_t{64} << 20;  ///< of that file
+  std::uint32_t record_one_in = 64;                            ///< allocations, or frames
   buffer_kind buffers = buffer_kind::pool;
   backend_kind backend = backend_kind::epoll;
   server_mode mode = server_mode::echo;

@@ -20,11 +20,19 @@ json to_object(const pool_stats& stats) {
           {"peak_in_use", stats.peak_in_use},
           {"elastic_capacity", stats.elastic_capacity},
           {"elastic_in_use", stats.elastic_in_use},
+          {"elastic_committed_bytes", stats.elastic_committed_bytes},
+          {"spill_count", stats.spill_count},
+          {"spill_in_use", stats.spill_in_use},
           {"upstream_alloc_count", stats.upstream_alloc_count},
           {"upstream_in_use_bytes", stats.upstream_in_use_bytes},
           {"oversize_count", stats.oversize_count},
           {"raid_count", stats.raid_count},
           {"refusal_count", stats.refusal_count},
+          {"injected_count", stats.injected_count},
+          {"waiting", stats.waiting},
+          {"wait_count", stats.wait_count},
+          {"wait_timeout_count", stats.wait_timeout_count},
+          {"wait_total_ns", stats.wait_total_ns},
           {"misuse_count", stats.misuse_count}};
 }
 
@@ -44,6 +52,26 @@ json connections_of(const server_stats& stats) {
           {"starved", stats.starved_count}};
 }
 
+/// `upper_ns` of the buckets but the last, which has none.
+json service_time_of(const service_time_counts& times) {
+  json upper = json::array();
+  for (std::size_t i = 0; i + 1 < times.counts.size(); ++i) {
+    upper.push_back(service_time_counts::upper_ns(i));
+  }
+  return {{"total_ns", times.total_ns}, {"upper_ns", upper}, {"counts", times.counts}};
+}
+
+json to_object(const recording_stats& stats) {
+  if (stats.one_in == 0) {
+    return nullptr;
+  }
+  return {{"one_in", stats.one_in},
+          {"samples", stats.samples},
+          {"dropped", stats.dropped},
+          {"bytes", stats.bytes},
+          {"stopped", stats.stopped}};
+}
+
 }  // namespace
 
 std::string to_json(const server_stats& stats) {
@@ -55,7 +83,9 @@ std::string to_json(const server_stats& stats) {
   for (const pool_stats& one : stats.retired_classes) {
     retired_classes.push_back(to_object(one));
   }
-  const json result{{"buffers", stats.buffers == buffer_kind::pool ? "pool" : "malloc"},
+  const json result{{"time_ms", stats.time_ms},
+                    {"uptime_s", stats.uptime_s},
+                    {"buffers", stats.buffers == buffer_kind::pool ? "pool" : "malloc"},
                     {"backend", stats.backend == backend_kind::uring ? "uring" : "epoll"},
                     {"loops", stats.loops},
                     {"rings", stats.rings},
@@ -71,6 +101,7 @@ std::string to_json(const server_stats& stats) {
                       {"negative_length", stats.negative_length_errors},
                       {"too_long", stats.too_long_errors},
                       {"truncated", stats.truncated_errors}}},
+                    {"service_time", service_time_of(stats.service_time)},
                     {"classes", classes},
                     {"configuration",
                      {{"reloads", stats.reloads},
@@ -80,6 +111,7 @@ std::string to_json(const server_stats& stats) {
                     {"buffers_in_use", stats.buffers_in_use},
                     {"kernel_buffers", stats.kernel_buffers},
                     {"receive_bytes", stats.receive_bytes},
+                    {"recording", to_object(stats.recording)},
                     {"heap_allocations_on_data_path", stats.heap_allocations_on_data_path},
                     {"heap_allocations_counted", stats.heap_allocations_counted},
                     {"table_bytes", stats.table_bytes},

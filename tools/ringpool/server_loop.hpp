@@ -56,6 +56,8 @@ class server_loop {
   virtual void run() noexcept = 0;
   /// From any thread.
   [[nodiscard]] virtual loop_totals totals() const noexcept = 0;
+  /// What it allocates is sampled. Before run().
+  virtual void record_with(loop_recorder& /*recorder*/) noexcept {}
 
   /// Puts a message into the mailbox, a descriptor or a number below 0; false when it is full.
   [[nodiscard]] bool hand_over(int message) noexcept;
@@ -99,6 +101,8 @@ class server_loop {
   /// Looks at the clock. True when a tick began: once at most.
   [[nodiscard]] bool update_clock() noexcept;
   [[nodiscard]] std::uint32_t tick() const noexcept { return tick_; }
+  /// As of the last look at the clock.
+  [[nodiscard]] clock::time_point now() const noexcept { return now_; }
   /// True about once a second, asked once a tick.
   [[nodiscard]] bool trim_is_due() noexcept;
   [[nodiscard]] bool draining() const noexcept { return draining_; }

@@ -64,6 +64,9 @@ struct uring_session {
   std::uint32_t send_tick = 0;   // when the peer last took something, or the queue began
   std::uint32_t input_tick = 0;  // when something last came
   bool asked = false;            // the receive was armed anew since then
+  std::uint32_t sampled = 0;     // frames in the queue whose end is to be recorded
+  std::uint64_t queued_bytes = 0;
+  std::uint64_t sent_bytes = 0;
   // Of the send under way: the kernel reads them when it is submitted.
   ::msghdr message;
   std::array<::iovec, 16> parts;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "record/recorder.hpp"
 #include "uring_service.hpp"
 
 namespace ringpool::tools {
@@ -139,13 +140,48 @@ void uring_service::retry_parked(const place& peer) noexcept {
 
 // --- whole frames ---
 
+/// `end`: where it ends, from what is yet to be queued.
+void uring_service::count_frame(const place& peer, std::size_t length, std::size_t end) noexcept {
+  counts_.frames.add();
+  counts_.bytes.add(length);
+  if (--until_sample_ == 0) [[unlikely]] {
+    sample_frame(peer, length, end);
+  }
+}
+
+void uring_service::sample_frame(const place& peer, std::size_t length, std::size_t end) noexcept {
+  if (recorder_ == nullptr) {
+    return;
+  }
+  until_sample_ = recorder_->next_gap();
+  uring_session* const active = session_of(*peer.record);
+  if (settings_.hall != nullptr || active == nullptr) {
+    recorder_->add_unknown(static_cast<std::uint32_t>(length));
+  } else if (recorder_->begin(peer.record->active, active->queued_bytes + end,
+                              static_cast<std::uint32_t>(length))) {
+    ++active->sampled;
+  }
+}
+
+/// The queue's first `sent_bytes` are gone.
+void uring_service::end_samples(uring_connection& record, std::uint64_t sent_bytes) noexcept {
+  uring_session& active = *session_of(record);
+  if (active.sampled != 0) [[unlikely]] {
+    active.sampled -= recorder_->end(record.active, sent_bytes);
+  }
+}
+
+void uring_service::record_with(loop_recorder& recorder) noexcept {
+  recorder_ = &recorder;
+  until_sample_ = recorder.next_gap();
+}
+
 /// `frames`: whole ones, one behind the other. What lies behind one that ends the connection is not
 /// looked at.
 void uring_service::pass_on(const place& peer, shared_buffer&& frames) noexcept {
   for (std::size_t at = 0; at < frames.size() && peer.record->fate == close_reason::none;) {
     const std::size_t length = length_of(frames.span().subspan(at));
-    counts_.frames.add();
-    counts_.bytes.add(length);
+    count_frame(peer, length, at + frame_header_bytes + length);
     if (settings_.hall != nullptr) {
       to_room(peer, {frames.slice(at, frame_header_bytes + length), true});
     }
@@ -159,8 +195,7 @@ void uring_service::pass_on(const place& peer, shared_buffer&& frames) noexcept 
 /// A frame whose payload came in two buffers; `first` may be empty.
 void uring_service::pass_on_parts(const place& peer, std::size_t length, buffer&& first,
                                   shared_buffer&& second) noexcept {
-  counts_.frames.add();
-  counts_.bytes.add(length);
+  count_frame(peer, length, frame_header_bytes + length);
   uring_session& active = *session_of(*peer.record);
   if (!first) {  // nothing but the header had come
     enqueue(peer, std::move(second), true, settings_.receive_bytes);
@@ -170,13 +205,13 @@ void uring_service::pass_on_parts(const place& peer, std::size_t length, buffer&
   if (!begin_to_queue(peer)) {
     return;
   }
+  active.queued_bytes += frame_header_bytes + first.size();
   active.queue.push_first_part(shared_buffer(std::move(first)), length, held_bytes);
   enqueue(peer, std::move(second), false, settings_.receive_bytes);
 }
 
 void uring_service::pass_on_frame(const place& peer, buffer&& payload) noexcept {
-  counts_.frames.add();
-  counts_.bytes.add(payload.size());
+  count_frame(peer, payload.size(), frame_header_bytes + payload.size());
   if (settings_.hall != nullptr) {
     to_room(peer, {shared_buffer(std::move(payload)), false});
     return;
@@ -205,7 +240,9 @@ void uring_service::enqueue(const place& peer, shared_buffer&& bytes, bool add_h
   if (!begin_to_queue(peer)) {
     return;
   }
-  shared_queue& queue = session_of(*peer.record)->queue;
+  uring_session& active = *session_of(*peer.record);
+  active.queued_bytes += bytes.size() + (add_header ? frame_header_bytes : 0);
+  shared_queue& queue = active.queue;
   if (add_header) {
     queue.push_payload(std::move(bytes), held_bytes);
   } else {

@@ -71,8 +71,10 @@ void uring_loop::run() noexcept {
     wait();
     const bool tick_began = update_clock();
     service_.set_tick(tick());
+    service_.set_wake_time(now());
     for (const std::uint32_t number : ready_) {
       reap(number);
+      service_.look_at_service_time();
     }
     anywhere_ = anywhere_ || service_.has_waiting();
     service_.settle_waiting();

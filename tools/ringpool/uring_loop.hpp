@@ -40,6 +40,7 @@ class uring_loop final : public server_loop {
 
   void run() noexcept override;
   [[nodiscard]] loop_totals totals() const noexcept override;
+  void record_with(loop_recorder& recorder) noexcept override { service_.record_with(recorder); }
 
  private:
   static constexpr int turn_message = -2;

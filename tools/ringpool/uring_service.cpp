@@ -179,6 +179,7 @@ uring_session* uring_service::need_session(const place& peer) noexcept {
 }
 
 void uring_service::release_session(uring_connection& record) noexcept {
+  end_samples(record, ~std::uint64_t{0});
   sessions_.release(*session_of(record));
   record.active = 0;
   record.last_tick = tick_;
@@ -378,6 +379,8 @@ void uring_service::on_send(const place& peer, int result) noexcept {
   if (result > 0) {
     active->send_tick = tick_;
     active->queue.drop_sent(static_cast<std::size_t>(result));
+    active->sent_bytes += static_cast<std::uint64_t>(result);
+    end_samples(record, active->sent_bytes);
   } else if (result != -EINTR && result != -EAGAIN) {  // whom it owes something is gone
     condemn(record, record.fate == close_reason::none ? close_reason::reset : record.fate);
   }

@@ -81,10 +81,18 @@ class uring_service {
 
   /// The tick that what happens from now on is stamped with.
   void set_tick(std::uint32_t tick) noexcept { tick_ = tick; }
+  /// When the loop woke up for what it hands on from now on.
+  void set_wake_time(service_timer::clock::time_point now) noexcept {
+    counts_.service_time.woke(now);
+  }
+  /// After a batch of completions.
+  void look_at_service_time() noexcept { counts_.service_time.handled(counts_.frames.get()); }
   /// Closes what is over its deadline; as frame_service's.
   void on_tick() noexcept;
-  /// Gives memory back that the last burst needed.
+  /// Gives memory back that the last burst needed, and what was sampled to be written.
   void trim() noexcept;
+  /// Frames are sampled: how long they are held, from whole to sent; with rooms, only their sizes.
+  void record_with(loop_recorder& recorder) noexcept;
   /// Closes every connection as soon as nothing of it is in flight.
   void begin_drain() noexcept;
   /// Closes the rest, as soon as the kernel has let go of its buffers.
@@ -149,6 +157,9 @@ class uring_service {
   [[nodiscard]] std::size_t whole_frames(std::span<const std::byte> bytes) const noexcept;
   void park(const place& peer, shared_buffer&& bytes) noexcept;
   void retry_parked(const place& peer) noexcept;
+  void count_frame(const place& peer, std::size_t length, std::size_t end) noexcept;
+  void sample_frame(const place& peer, std::size_t length, std::size_t end) noexcept;
+  void end_samples(uring_connection& record, std::uint64_t sent_bytes) noexcept;
   void pass_on(const place& peer, shared_buffer&& frames) noexcept;
   void pass_on_frame(const place& peer, buffer&& payload) noexcept;
   void pass_on_parts(const place& peer, std::size_t length, buffer&& first,
@@ -186,6 +197,8 @@ class uring_service {
   tally ring_count_;
   std::uint64_t kernel_limit_ = 1;  // buffers that receives to come may have, in all tables
   std::uint32_t waiting_count_ = 0;
+  std::uint64_t until_sample_ = ~std::uint64_t{0};  // frames, the next one included
+  loop_recorder* recorder_ = nullptr;
   std::uint32_t newest_table_ = 0;
   std::uint32_t tick_ = 0;
   bool draining_ = false;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What uring_service does as time goes by: deadlines, memory given back, the end.
+#include "record/recorder.hpp"
 #include "uring_service.hpp"
 
 namespace ringpool::tools {
@@ -113,6 +114,9 @@ bool uring_service::renew_buffers() noexcept {
 void uring_service::trim() noexcept {
   sessions_.trim();
   chunks_.trim();
+  if (recorder_ != nullptr) {
+    recorder_->flush();
+  }
   for (const auto& one : tables_) {
     if (one != nullptr && one->end != 0 && one->open == 0 &&
         one->waiting.count() + one->stuck.count() == 0) {

@@ -5,12 +5,16 @@
 //
 //   async_alloc(pool, size, token)          a buffer, when there is one
 //   async_read_pooled(socket, pool, token)  readable? --> a buffer --> what has come, in it
+//   bytes_of(handle)                        what a handle or a chain shows, as Asio's buffers
+//   handler_allocator(pool)                 Asio's own blocks, in the pool
 //
 // An idle connection holds no buffer: async_read_pooled waits for bytes first.
 
+#include <asio/associated_allocator.hpp>
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/associated_executor.hpp>
 #include <asio/async_result.hpp>
+#include <asio/bind_allocator.hpp>
 #include <asio/buffer.hpp>
 #include <asio/cancellation_state.hpp>
 #include <asio/compose.hpp>
@@ -20,10 +24,15 @@
 #include <asio/socket_base.hpp>
 #include <asio/system_executor.hpp>
 #include <cstddef>
+#include <iterator>
 #include <memory>
+#include <memory_resource>
+#include <new>
 #include <system_error>
 #include <utility>
 
+#include "ringpool/account.hpp"
+#include "ringpool/buffer_chain.hpp"
 #include "ringpool/buffer_waiter.hpp"
 #include "ringpool/multi_size_ring_pool.hpp"
 #include "ringpool/ring_buffer_pool.hpp"
@@ -31,13 +40,157 @@
 
 namespace ringpool::asio {
 
-/// The bytes of a handle, as Asio's buffers. The handle must outlive the operation.
+// ---- Bytes to send and to receive into ----------------------------------------------------------
+
+/// The pieces of a chain as a sequence of Asio's buffers, ConstBufferSequence or
+/// MutableBufferSequence. A view: the chain outlives the operation, and does not change meanwhile.
+///
+/// Invariant: as many elements as the chain has pieces.
+/// Progress: wait-free.
+/// Thread-safety: as the chain's.
+/// Cost: 8 bytes; no heap; an element is made of a piece when it is asked for.
+template <class Buffer>
+class chain_buffers {
+ public:
+  using value_type = Buffer;
+  class const_iterator {
+   public:
+    using iterator_category = std::bidirectional_iterator_tag;
+    using value_type = Buffer;
+    using difference_type = std::ptrdiff_t;
+    using pointer = void;
+    using reference = Buffer;
+
+    const_iterator() noexcept = default;
+    explicit const_iterator(buffer_chain::const_iterator at) noexcept : at_(at) {}
+    [[nodiscard]] Buffer operator*() const noexcept;
+    const_iterator& operator++() noexcept { return ++at_, *this; }
+    const_iterator& operator--() noexcept { return --at_, *this; }
+    const_iterator operator++(int) noexcept { return const_iterator(at_++); }
+    const_iterator operator--(int) noexcept { return const_iterator(at_--); }
+    [[nodiscard]] bool operator==(const const_iterator&) const noexcept = default;
+
+   private:
+    buffer_chain::const_iterator at_;
+  };
+
+  explicit chain_buffers(const buffer_chain& chain) noexcept : chain_(&chain) {}
+  [[nodiscard]] const_iterator begin() const noexcept { return const_iterator(chain_->begin()); }
+  [[nodiscard]] const_iterator end() const noexcept { return const_iterator(chain_->end()); }
+
+ private:
+  const buffer_chain* chain_;
+};
+
+/// What a handle shows, as Asio's buffers; the handle outlives the operation. What has one owner
+/// may be received into; what may have several is for sending.
 [[nodiscard]] inline ::asio::mutable_buffer bytes_of(const buffer& one) noexcept {
+  return {one.data(), one.size()};
+}
+[[nodiscard]] inline ::asio::mutable_buffer bytes_of(const charged_buffer& one) noexcept {
   return {one.data(), one.size()};
 }
 [[nodiscard]] inline ::asio::const_buffer bytes_of(const shared_buffer& one) noexcept {
   return {one.data(), one.size()};
 }
+[[nodiscard]] inline chain_buffers<::asio::const_buffer> bytes_of(
+    const buffer_chain& chain) noexcept {
+  return chain_buffers<::asio::const_buffer>(chain);
+}
+/// To receive into what could have several owners: empty where it has, piece by piece.
+[[nodiscard]] inline ::asio::mutable_buffer writable_bytes_of(shared_buffer& one) noexcept {
+  std::byte* const bytes = one.try_write();
+  return {bytes, bytes == nullptr ? 0 : one.size()};
+}
+[[nodiscard]] inline chain_buffers<::asio::mutable_buffer> writable_bytes_of(
+    buffer_chain& chain) noexcept {
+  return chain_buffers<::asio::mutable_buffer>(chain);
+}
+
+template <>
+inline ::asio::const_buffer chain_buffers<::asio::const_buffer>::const_iterator::operator*()
+    const noexcept {
+  return bytes_of(*at_);
+}
+template <>
+inline ::asio::mutable_buffer chain_buffers<::asio::mutable_buffer>::const_iterator::operator*()
+    const noexcept {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): made of a chain that may be changed
+  return writable_bytes_of(const_cast<shared_buffer&>(*at_));
+}
+
+// ---- Memory for handlers ------------------------------------------------------------------------
+
+/// Asio's own blocks, one for each operation under way, from a pool:
+///
+///   socket.async_read_some(into, asio::bind_allocator(ringpool::asio::handler_allocator(pool), f))
+///
+/// The ring of the smallest class that fits; `upstream` where that is spent, and for what no buffer
+/// is large or aligned enough for. So a handler is not refused because the buffers are gone: a pool
+/// of its own, with classes of 128 to 1024 bytes, keeps the two apart. What any_io_executor takes
+/// for itself is not from there: for none at all, sockets need a concrete executor. pmr's
+/// pool_allocator throws where the pool is spent and has no upstream, as a container wants it.
+///
+/// Invariant: equal exactly when pool and upstream are the same objects; both outlive it and what
+///   was allocated.
+/// Progress: as the pool's try_allocate and deallocate; as upstream where that serves.
+/// Thread-safety: any thread, also to free what another allocated.
+/// Cost: the pool's, and a comparison of the address. 16 bytes in the handler.
+template <class T, class Pool>
+class handler_allocator {
+ public:
+  using value_type = T;
+
+  explicit handler_allocator(
+      Pool& pool, std::pmr::memory_resource* upstream = std::pmr::new_delete_resource()) noexcept
+      : pool_(&pool), upstream_(upstream) {}
+  template <class U>
+  // NOLINTNEXTLINE(google-explicit-constructor): as [allocator.requirements] has it
+  handler_allocator(const handler_allocator<U, Pool>& other) noexcept
+      : pool_(&other.pool()), upstream_(other.upstream()) {}
+
+  /// Throws what upstream throws.
+  [[nodiscard]] T* allocate(std::size_t count) const {
+    if (count > max_buffer_size / sizeof(T)) {
+      ringpool::detail::throw_bad_alloc();
+    }
+    if constexpr (alignof(T) <= cache_line_bytes) {
+      if (void* const taken = pool_->try_allocate(bytes_for(count)); taken != nullptr) [[likely]] {
+        return static_cast<T*>(taken);
+      }
+    }
+    return static_cast<T*>(upstream_->allocate(bytes_for(count), alignof(T)));
+  }
+  void deallocate(T* pointer, std::size_t count) const noexcept {
+    if (pool_->owns(pointer)) [[likely]] {
+      pool_->deallocate(pointer);
+    } else {
+      upstream_->deallocate(pointer, bytes_for(count), alignof(T));
+    }
+  }
+
+  [[nodiscard]] Pool& pool() const noexcept { return *pool_; }
+  [[nodiscard]] std::pmr::memory_resource* upstream() const noexcept { return upstream_; }
+  template <class U>
+  [[nodiscard]] bool operator==(const handler_allocator<U, Pool>& other) const noexcept {
+    return pool_ == &other.pool() && upstream_ == other.upstream();
+  }
+
+ private:
+  /// Not 0: an address of no bytes is no buffer's.
+  [[nodiscard]] static std::size_t bytes_for(std::size_t count) noexcept {
+    return count == 0 ? 1 : count * sizeof(T);
+  }
+
+  Pool* pool_;
+  std::pmr::memory_resource* upstream_;
+};
+template <class Pool>
+handler_allocator(Pool&) -> handler_allocator<std::byte, Pool>;
+template <class Pool>
+handler_allocator(Pool&, std::pmr::memory_resource*) -> handler_allocator<std::byte, Pool>;
+
+// ---- Waiting, and reading -----------------------------------------------------------------------
 
 namespace detail {
 
@@ -46,7 +199,7 @@ namespace detail {
 /// Invariant: the handler is called once, by its own executor.
 /// Progress: as buffer_waiter's.
 /// Thread-safety: served on any thread; cancelled where the handler's executor runs, as Asio asks.
-/// Cost: one heap block.
+/// Cost: a block of the handler's allocator, and one for the way through the executor.
 template <class Handler>
 class alloc_operation : public buffer_waiter,
                         public std::enable_shared_from_this<alloc_operation<Handler>> {
@@ -82,14 +235,15 @@ class alloc_operation : public buffer_waiter,
   }
 
   void complete(std::error_code error, buffer got) {
-    ::asio::post(work_.get_executor(),
-                 [self = std::move(waiting_), error, got = std::move(got)]() mutable {
-                   ::asio::get_associated_cancellation_slot(self->handler_).clear();
-                   Handler handler(std::move(self->handler_));
-                   self->work_.reset();
-                   self.reset();
-                   std::move(handler)(error, std::move(got));
-                 });
+    const auto memory = ::asio::get_associated_allocator(handler_);
+    auto finish = [self = std::move(waiting_), error, got = std::move(got)]() mutable {
+      ::asio::get_associated_cancellation_slot(self->handler_).clear();
+      Handler handler(std::move(self->handler_));
+      self->work_.reset();
+      self.reset();  // its block is free again before the handler runs, as Asio promises
+      std::move(handler)(error, std::move(got));
+    };
+    ::asio::post(work_.get_executor(), ::asio::bind_allocator(memory, std::move(finish)));
   }
 
   Handler handler_;
@@ -130,13 +284,14 @@ struct read_pooled {
 /// Waits for a buffer of `size` bytes: first come, first served. Completes by the handler's
 /// executor with void(std::error_code, buffer): operation_aborted when cancelled by the handler's
 /// slot (any cancellation type), or where the pool dies; no_memory where it can never serve that
-/// size.
+/// size. What it needs is from the handler's allocator.
 template <class Pool, class Token>
 auto async_alloc(Pool& pool, std::size_t size, Token&& token) {
   return ::asio::async_initiate<Token, void(std::error_code, buffer)>(
       [&pool, size](auto handler) {
         using operation = detail::alloc_operation<decltype(handler)>;
-        std::make_shared<operation>(size, std::move(handler))->start(pool);
+        const auto memory = ::asio::get_associated_allocator(handler);
+        std::allocate_shared<operation>(memory, size, std::move(handler))->start(pool);
       },
       token);
 }

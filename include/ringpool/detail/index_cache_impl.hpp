@@ -9,6 +9,7 @@
 #include "ringpool/detail/index_cache_raid.hpp"
 #include "ringpool/detail/index_ring_impl.hpp"
 #include "ringpool/detail/probes.hpp"
+#include "ringpool/detail/sampling.hpp"
 #include "ringpool/index_cache.hpp"
 
 namespace ringpool {
@@ -53,11 +54,12 @@ template <class Policy>
 auto basic_index_cache<Policy>::enter() noexcept -> visit {
   const std::uint32_t slot = Policy::ensure_thread_slot();
   slot_cache& cache = own_cache();
-  const std::uint64_t seq = cache.seq.load(detail::relaxed);  // own word
+  std::uint64_t seq = cache.seq.load(detail::relaxed);  // own word
   if (slot == 0 || (seq & 1) != 0) {
     return {nullptr, 0, 0};
   }
   if (cache.level.load(detail::relaxed) == 0) {
+    seq = rearmed(cache, seq);
     // seq_cst: before the mark, so a raider whom the mark escapes looks at this slot
     std::uint32_t top = top_slot_.load(detail::relaxed);
     while (top < slot &&
@@ -89,11 +91,38 @@ bool basic_index_cache<Policy>::pop(const slot_map& map, std::uintptr_t& item) n
 
 template <class Policy>
 std::size_t basic_index_cache<Policy>::take_own(std::span<std::uintptr_t> out) noexcept {
-  const visit now = enter();
+  visit now = enter();
   const std::size_t count =
       take_items(now, out.size(), [&](std::size_t i, std::uintptr_t item) { out[i] = item; });
+  if (count != 0) {
+    const bool tripped = (now.seq & slot_cache::trip_bit) != 0;
+    now.seq = tripped ? rearmed(*now.cache, now.seq) : now.seq + count * slot_cache::pop_step - 2;
+  }
   leave(now, count != 0);
   return count;
+}
+
+/// A later seq, with the distance of the next sample below its trip bit; or 2^24 pops where there
+/// are no samples.
+template <class Policy>
+std::uint64_t basic_index_cache<Policy>::rearmed(const slot_cache& cache,
+                                                 std::uint64_t seq) const noexcept {
+  const std::uint64_t next = ((seq >> 32) + 1) << 32;
+  if (sample_interval_ == 0) {
+    return next;
+  }
+  const std::uint64_t seed = mix(static_cast<std::uint32_t>(&cache - caches_), seq);
+  return next + slot_cache::trip_bit -
+         detail::sample_gap(sample_interval_, seed) * slot_cache::pop_step;
+}
+
+template <class Policy>
+void basic_index_cache<Policy>::rearm() noexcept {
+  visit now = enter();
+  if (now.cache != nullptr) {
+    now.seq = rearmed(*now.cache, now.seq);
+    leave(now, true);
+  }
 }
 
 template <class Policy>

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#include "read_live.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+// As Debian builds it: its classes have members that depend on this.
+#define CPPHTTPLIB_OPENSSL_SUPPORT
+#include <httplib.h>
+
+#include "../listener.hpp"
+#include "../report.hpp"
+#include "input_file.hpp"
+
+namespace ringpool::tools {
+namespace {
+
+using json = nlohmann::json;
+
+constexpr std::chrono::seconds patience{5};
+constexpr std::size_t most_answer_bytes = std::size_t{4} << 20;
+constexpr const char* accepted_address =
+    "ADDR:PORT of `ringpool serve --metrics`, such as 127.0.0.1:9464";
+
+const char* reason_of(httplib::Error error) {
+  switch (error) {
+    case httplib::Error::Connection: return "nobody listens there, or lets us in";
+    case httplib::Error::ConnectionTimeout: return "no connection within 5 s";
+    case httplib::Error::Canceled: return "more than 4 MiB";
+    default: return "no answer in HTTP within 5 s";
+  }
+}
+
+std::string fetch_statistics(const std::string& address) {
+  endpoint where;
+  if (!endpoint::parse(address, where) || where.port == 0) {
+    throw read_error(
+        fmt::format("{}: not a numeric ADDR:PORT; accepted: {}", address, accepted_address));
+  }
+  std::string host = address.substr(0, address.rfind(':'));
+  if (host.starts_with('[')) {
+    host = host.substr(1, host.size() - 2);
+  }
+  httplib::Client client(host, where.port);
+  client.set_connection_timeout(patience);
+  client.set_read_timeout(patience);
+  std::string body;
+  const httplib::Result answer = client.Get("/stats.json", [&](const char* data, std::size_t size) {
+    body.append(data, size);
+    return body.size() <= most_answer_bytes;
+  });
+  if (!answer) {
+    throw read_error(fmt::format("{}: cannot read /stats.json: {}; accepted: {}", address,
+                                 reason_of(answer.error()), accepted_address));
+  }
+  if (answer->status != 200) {
+    throw read_error(fmt::format("{}: it answers /stats.json with status {}; accepted: {}", address,
+                                 answer->status, accepted_address));
+  }
+  return body;
+}
+
+/// A number of at most `most`; 0 where there is none of that name.
+std::uint64_t number(const json& object, const char* name, std::uint64_t most) {
+  const auto found = object.find(name);
+  const bool good = found != object.end() && found->is_number_unsigned();
+  return good ? std::min(found->get<std::uint64_t>(), most) : 0;
+}
+
+}  // namespace
+
+traffic traffic_of_statistics(const std::string& address, std::string_view text) {
+  const json stats = json::parse(text, nullptr, false);
+  const auto classes = stats.is_object() ? stats.find("classes") : stats.end();
+  if (!stats.is_object() || classes == stats.end() || !classes->is_array()) {
+    throw read_error(
+        fmt::format("{}: its /stats.json is not that of a ringpool server; accepted: {}", address,
+                    accepted_address));
+  }
+  const auto uptime = stats.find("uptime_s");
+  const double uptime_ns =
+      uptime != stats.end() && uptime->is_number() ? uptime->get<double>() * 1e9 : 0;
+  traffic result;
+  std::uint64_t total = 0;
+  for (const json& one : *classes) {
+    if (!one.is_object()) {
+      continue;
+    }
+    const std::uint64_t size = number(one, "buffer_size", most_sample_bytes);
+    const std::uint64_t count = number(one, "alloc_count", std::uint64_t{1} << 42);
+    const std::uint64_t in_use = number(one, "in_use", std::uint64_t{1} << 32);
+    if (size == 0 || count == 0) {
+      continue;
+    }
+    // Little's law: what is held = how often it is taken * how long it is held
+    const double held_ns = uptime_ns * static_cast<double>(in_use) / static_cast<double>(count);
+    const bool known = in_use != 0 && held_ns > 0 && held_ns < static_cast<double>(longest_time_ns);
+    constexpr std::uint64_t most_weight = std::numeric_limits<std::uint32_t>::max();
+    for (std::uint64_t left = count; left != 0; left -= std::min(left, most_weight)) {
+      result.samples.push_back({.held_ns = known ? static_cast<std::int64_t>(held_ns) : -1,
+                                .bytes = static_cast<std::uint32_t>(size),
+                                .weight = static_cast<std::uint32_t>(std::min(left, most_weight))});
+    }
+    total += count;
+    result.remarks.push_back(
+        fmt::format("buffers of {} bytes: {} in use, {} at most so far", size, format_count(in_use),
+                    format_count(number(one, "peak_in_use", ~std::uint64_t{0}))));
+  }
+  if (result.samples.empty()) {
+    throw read_error(fmt::format(
+        "{}: its pool has given no buffer yet; accepted: a server with --buffers pool and traffic",
+        address));
+  }
+  result.source =
+      fmt::format("{}: a server with {} allocations so far", address, format_count(total));
+  result.remarks.emplace_back(
+      "a server tells which class a buffer was of, not the size asked for: today's classes look as "
+      "if they were full; `ringpool serve --record FILE` has the sizes");
+  return result;
+}
+
+traffic read_live(const std::string& address) {
+  return traffic_of_statistics(address, fetch_statistics(address));
+}
+
+}  // namespace ringpool::tools

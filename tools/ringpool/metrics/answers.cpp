@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#include "answers.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "page/page.hpp"
+#include "serve.hpp"
+#include "server_metrics.hpp"
+
+namespace ringpool::tools {
+namespace {
+
+constexpr const char* plain_text = "text/plain; charset=utf-8";
+
+std::string_view trimmed(std::string_view text) noexcept {
+  const std::size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) {
+    return {};
+  }
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+/// What is before the first `mark`; `text` keeps what is behind it.
+std::string_view take_part(std::string_view& text, char mark) noexcept {
+  const std::size_t end = std::min(text.find(mark), text.size());
+  const std::string_view part = trimmed(text.substr(0, end));
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return part;
+}
+
+/// RFC 9110, section 12.4.2: `q=0.5` of `;q=0.5`; 1 where it is missing, 0 where it is none.
+double weight_of(std::string_view parameters) noexcept {
+  while (!parameters.empty()) {
+    std::string_view one = take_part(parameters, ';');
+    if (one.starts_with("q=")) {
+      one.remove_prefix(2);
+      double weight = 0;
+      std::from_chars(one.data(), one.data() + one.size(), weight);
+      return weight >= 0 && weight <= 1 ? weight : 0;
+    }
+  }
+  return 1;
+}
+
+}  // namespace
+
+metrics_format preferred_format(std::string_view accept) {
+  double open = 0;
+  double plain = 0;
+  while (!accept.empty()) {
+    std::string_view range = take_part(accept, ',');
+    const std::string_view type = take_part(range, ';');
+    if (type == "application/openmetrics-text") {
+      open = std::max(open, weight_of(range));
+    } else if (type == "text/plain") {
+      plain = std::max(plain, weight_of(range));
+    }
+  }
+  return open > 0 && open >= plain ? metrics_format::openmetrics : metrics_format::prometheus;
+}
+
+http_answer answers::answer(std::string_view method, std::string_view path,
+                            std::string_view accept) {
+  if (method != "GET" && method != "HEAD") {
+    return {405, plain_text, "GET and HEAD are accepted\n"};
+  }
+  if (path == "/metrics") {
+    const metrics_format format = preferred_format(accept);
+    return {200, std::string(content_type(format)), metrics_of(*stats(), format)};
+  }
+  if (path == "/stats.json") {
+    return {200, "application/json", to_json(*stats())};
+  }
+  if (path == "/healthz") {
+    return {200, plain_text, "ok\n"};
+  }
+  if (path == "/") {
+    return {200, "text/html; charset=utf-8", std::string(page_html())};
+  }
+  return {404, plain_text, "there are /, /metrics, /stats.json and /healthz\n"};
+}
+
+std::shared_ptr<const server_stats> answers::stats() {
+  const std::lock_guard lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  if (last_ == nullptr || now - looked_ >= freshness) {
+    last_ = std::make_shared<const server_stats>(look_());
+    looked_ = now;
+  }
+  return last_;
+}
+
+}  // namespace ringpool::tools

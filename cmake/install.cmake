@@ -25,6 +25,7 @@ install(EXPORT ringpool_targets
   DESTINATION ${ringpool_package_dir})
 if(RINGPOOL_BUILD_TOOLS)
   install(TARGETS ringpool_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(DIRECTORY share/ringpool/presets DESTINATION ${CMAKE_INSTALL_DATADIR}/ringpool)
 endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -6,9 +6,12 @@ find_package(fmt CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
+find_package(tomlplusplus CONFIG REQUIRED)
 find_path(ringpool_httplib_include httplib.h REQUIRED)  # Debian: libcpp-httplib-dev
 find_library(ringpool_httplib_library cpp-httplib REQUIRED)
 find_library(ringpool_pcap_library pcap REQUIRED)  # captures to be advised from
+
+include(cmake/presets.cmake)
 
 # All but main() is a library, so that tests can link it.
 #
@@ -22,9 +25,10 @@ else()
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(herd|uring_(backend|frames|loop|service|upkeep))\\.cpp$")
 endif()
 set(ringpool_cold_sources ${ringpool_tools_sources})
-set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|metrics/[^/]*|page/[^/]*|top/[^/]*|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
+set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|config/[^/]*|metrics/[^/]*|page/[^/]*|top/[^/]*|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
 list(FILTER ringpool_cold_sources INCLUDE REGEX "${ringpool_cold_regex}")
 list(FILTER ringpool_tools_sources EXCLUDE REGEX "${ringpool_cold_regex}")
+list(APPEND ringpool_cold_sources ${ringpool_presets_source})
 
 set(ringpool_cold_option $<IF:$<CONFIG:Release>,-O1,-O0>)
 add_library(ringpool_cold_tools OBJECT ${ringpool_cold_sources})
@@ -32,6 +36,10 @@ target_compile_options(ringpool_cold_tools PRIVATE ${ringpool_cold_option})
 set_target_properties(ringpool_cold_tools PROPERTIES
   UNITY_BUILD ${RINGPOOL_UNITY_BUILD}
   UNITY_BUILD_BATCH_SIZE 4)
+target_link_libraries(ringpool_cold_tools PUBLIC tomlplusplus::tomlplusplus)
+# The one file that parses TOML: its headers are too much to be compiled with others.
+set_source_files_properties(tools/ringpool/config/toml_config.cpp PROPERTIES
+  SKIP_UNITY_BUILD_INCLUSION ON)
 # Heavy includes, of their own: HTTP.
 set_source_files_properties(tools/ringpool/metrics/http_server.cpp tools/ringpool/advise/read_live.cpp
   tools/ringpool/top/stats_client.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)

@@ -29,6 +29,7 @@ class sleeping_loop final : public server_loop {
  private:
   void on_message(int /*message*/) noexcept override {}
   void begin_drain() noexcept override {}
+  void take_up(const running_settings&) noexcept override {}
 };
 
 class Rooms : public ::testing::Test {

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-//   buffer_bank (one a server: a ringpool set of classes, or glibc malloc)
+//   buffer_bank (one a configuration: a ringpool set of classes, or glibc malloc)
 //      ^ allocate / deallocate from any thread
-//   loop_buffers (one a loop: counts) --try_alloc--> loop_buffer (a handle; gives itself back)
+//   loop_buffers (one a loop and bank: counts) --try_alloc--> loop_buffer (a handle; gives itself
+//                                                                           back)
+//   buffer_banks: the bank in force, and those before it until their last buffer is back
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <ringpool/codec/frame.hpp>
 #include <ringpool/multi_size_ring_pool.hpp>
 #include <utility>
@@ -18,6 +22,7 @@ namespace ringpool::tools {
 
 class loop_recorder;
 struct serve_options;
+class loop_buffers;
 
 /// A count that one thread raises and any thread reads.
 class tally {
@@ -41,7 +46,13 @@ class tally {
 /// Cost: that of the pool or of malloc, and one branch that is always predicted.
 class buffer_bank {
  public:
-  explicit buffer_bank(const serve_options& options);  // throws std::system_error
+  buffer_bank(const serve_options& options, unsigned loop_count);  // throws std::system_error
+  ~buffer_bank();
+  buffer_bank(const buffer_bank&) = delete;
+  buffer_bank& operator=(const buffer_bank&) = delete;
+
+  /// What the loop of this number takes buffers from; used by its thread.
+  [[nodiscard]] loop_buffers& of_loop(unsigned number) noexcept;
 
   /// nullptr when everything that was configured is spent.
   [[nodiscard]] void* allocate(std::size_t size) noexcept;
@@ -56,15 +67,20 @@ class buffer_bank {
   [[nodiscard]] multi_size_ring_pool* pool() const noexcept { return pool_.get(); }
   /// One a class by rising size; empty with malloc.
   [[nodiscard]] std::vector<pool_stats> class_stats() const;
+  /// Taken by loops so far, and not yet given back; with io_uring 0: there handles have no loop.
+  [[nodiscard]] std::uint64_t taken() const noexcept;
+  [[nodiscard]] std::uint64_t held() const noexcept;
+  /// True when every buffer of the pool is back, and for good if no more are taken. A thread that
+  /// gave the last one back may still be about it.
+  [[nodiscard]] bool all_back() const;
   /// Lets idle elastic memory go; call it about once a second.
   void decay() noexcept;
 
  private:
   std::unique_ptr<multi_size_ring_pool> pool_;
   std::vector<std::size_t> class_sizes_;
+  std::deque<loop_buffers> loops_;
 };
-
-class loop_buffers;
 
 /// A payload: move-only, gives itself back.
 class loop_buffer {
@@ -109,7 +125,7 @@ class loop_buffer {
 /// Progress: as the bank's.
 /// Thread-safety: try_alloc and handles on the loop's thread; the counts from any.
 /// Cost: the bank's, and one store to a line of this loop.
-class loop_buffers {
+class alignas(cache_line_bytes) loop_buffers {
  public:
   explicit loop_buffers(buffer_bank& bank) noexcept : bank_(bank) {}
 
@@ -132,6 +148,7 @@ class loop_buffers {
 
   /// From now on allocations are sampled. nullptr: no more.
   void record_with(loop_recorder* recorder) noexcept;
+  [[nodiscard]] loop_recorder* recorder() const noexcept { return recorder_; }
   void flush_samples() noexcept;
 
   [[nodiscard]] const buffer_bank& bank() const noexcept { return bank_; }
@@ -153,6 +170,54 @@ class loop_buffers {
   std::uint64_t until_sample_ = ~std::uint64_t{0};  // allocations, the next one included
   loop_recorder* recorder_ = nullptr;
 };
+
+/// The memory of the configuration in force and of those before it. Whoever replaces one has the
+/// loops take up the new bank, in rounds (server_loop::ask): a round is over when every loop has
+/// answered, and what a loop did before is then seen.
+///
+///   in force --replace()--> retired --round--> no more is taken --all back, round--> freed
+///
+/// Invariant: counters of a class never fall: those of freed banks are kept as sums.
+/// Progress: blocking: a lock that the loops' threads never take.
+/// Thread-safety: stats() from any thread, the rest from one.
+/// Cost: two sets of pools while the last buffers of the old one are out.
+class buffer_banks {
+ public:
+  explicit buffer_banks(std::unique_ptr<buffer_bank> first);
+
+  [[nodiscard]] buffer_bank& current() const noexcept { return *current_; }
+  /// `fresh` is in force; the one before may be used by loops until they have answered `round`.
+  void replace(std::unique_ptr<buffer_bank> fresh, std::uint64_t round);
+  [[nodiscard]] std::size_t retired_count() const noexcept { return retired_.size(); }
+  /// Frees retired banks that nobody can use. `answered`: the last round that is over. True when a
+  /// round is needed to go on: `next` is then to be asked for.
+  [[nodiscard]] bool free_retired(std::uint64_t answered, std::uint64_t next);
+
+  struct sums {
+    std::vector<pool_stats> classes;  ///< of the sizes in force, with what retired ones counted
+    std::vector<pool_stats> retired;  ///< of sizes that are no more
+    std::uint64_t taken = 0;
+    std::uint64_t held = 0;
+    std::uint64_t retired_sets = 0;  ///< whose memory is still there
+  };
+  [[nodiscard]] sums stats() const;
+
+ private:
+  struct retired_bank {
+    std::unique_ptr<buffer_bank> bank;
+    std::uint64_t round;    // to wait for
+    bool all_back = false;  // and no more can be taken
+  };
+
+  mutable std::mutex mutex_;  // for the banks and sums, against stats()
+  std::unique_ptr<buffer_bank> current_;
+  std::vector<retired_bank> retired_;
+  std::vector<pool_stats> freed_;  // counters by buffer size
+  std::uint64_t freed_taken_ = 0;
+};
+
+/// Adds what one pool counted to the sums of its size in `all`, which it is appended to if new.
+void add_counters(std::vector<pool_stats>& all, const pool_stats& one);
 
 inline loop_buffer::~loop_buffer() {
   if (data_ != nullptr) {

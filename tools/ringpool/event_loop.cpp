@@ -26,10 +26,11 @@ constexpr int starved_wait_ms = 1;
 
 }  // namespace
 
-event_loop::event_loop(const loop_settings& settings, buffer_bank& bank)
+event_loop::event_loop(const loop_settings& settings, buffer_bank& bank, unsigned number)
     : server_loop(settings),
-      bank_(bank),
-      service_(settings.limits, bank),
+      bank_(&bank),
+      number_(number),
+      service_(settings.limits, bank.of_loop(number)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   ::epoll_event interest{};
   interest.events = EPOLLIN;
@@ -54,6 +55,7 @@ void event_loop::run() noexcept {
   begin_serving();
   std::array<::epoll_event, events_per_wait> events;
   while (!finished()) {
+    look_for_settings();
     const int count = ::epoll_wait(epoll_.get(), events.data(), events_per_wait, wait_limit_ms());
     if (update_clock()) {
       on_tick();
@@ -75,8 +77,6 @@ loop_totals event_loop::totals() const noexcept {
   return {.counts = &service_.counts(),
           .open = service_.open_count(),
           .active = service_.active_count(),
-          .buffers_held = service_.buffers().held(),
-          .buffers_taken = service_.buffers().taken(),
           .table_bytes = service_.table_bytes()};
 }
 
@@ -143,7 +143,7 @@ void event_loop::on_tick() noexcept {
   if (trim_is_due()) {
     service_.trim();
     if (listener_ != nullptr) {
-      bank_.decay();
+      bank_->decay();
     }
   }
 }
@@ -164,6 +164,11 @@ void event_loop::begin_drain() noexcept {
     listener_->close();
   }
   service_.begin_drain();
+}
+
+void event_loop::take_up(const running_settings& settings) noexcept {
+  bank_ = settings.bank;
+  service_.take_up(settings.limits, bank_->of_loop(number_));
 }
 
 bool event_loop::finished() const noexcept {

@@ -35,7 +35,8 @@ namespace ringpool::tools {
 /// Cost: one epoll_wait for up to 256 events.
 class event_loop final : public server_loop {
  public:
-  event_loop(const loop_settings& settings, buffer_bank& bank);  // throws std::system_error
+  /// `number`: from 0, of this loop. Throws std::system_error.
+  event_loop(const loop_settings& settings, buffer_bank& bank, unsigned number);
 
   /// Makes this the loop that accepts, for all of `loops` (itself among them). Before run().
   void accept_from(listener& source, std::vector<event_loop*> loops);
@@ -53,10 +54,12 @@ class event_loop final : public server_loop {
   [[nodiscard]] std::uint64_t load() const noexcept;
   void on_tick() noexcept;
   void begin_drain() noexcept override;
+  void take_up(const running_settings& settings) noexcept override;
   [[nodiscard]] bool finished() const noexcept;
   [[nodiscard]] int wait_limit_ms() const noexcept;
 
-  buffer_bank& bank_;
+  buffer_bank* bank_;
+  unsigned number_;
   frame_service service_;
   descriptor epoll_;
   listener* listener_ = nullptr;

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "buffers.hpp"
+#include "config/config_keys.hpp"
 #include "event_loop.hpp"
 #include "heap_count.hpp"
 #include "listener.hpp"
@@ -57,16 +58,32 @@ std::uint32_t in_ticks(milliseconds limit, milliseconds tick) noexcept {
   return static_cast<std::uint32_t>((limit + tick - milliseconds{1}) / tick);
 }
 
+service_limits limits_for(const serve_options& options, milliseconds tick) noexcept {
+  return {.max_connections = raise_descriptor_limit(),
+          .max_frame_bytes = options.max_frame_bytes,
+          .send_queue_bytes = options.send_queue_bytes,
+          .send_ticks = in_ticks(options.send_timeout, tick),
+          .frame_ticks = in_ticks(options.frame_timeout, tick),
+          .idle_ticks = in_ticks(options.idle_timeout, tick)};
+}
+
 loop_settings settings_for(const serve_options& options) noexcept {
   const milliseconds tick = tick_for(options);
-  return {.limits = {.max_connections = raise_descriptor_limit(),
-                     .max_frame_bytes = options.max_frame_bytes,
-                     .send_queue_bytes = options.send_queue_bytes,
-                     .send_ticks = in_ticks(options.send_timeout, tick),
-                     .frame_ticks = in_ticks(options.frame_timeout, tick),
-                     .idle_ticks = in_ticks(options.idle_timeout, tick)},
-          .tick = tick,
-          .drain_timeout = options.drain_timeout};
+  return {
+      .limits = limits_for(options, tick), .tick = tick, .drain_timeout = options.drain_timeout};
+}
+
+/// True when the two need different sets of pools.
+bool pools_differ(const serve_options& a, const serve_options& b) {
+  const auto& keys = config_keys();
+  return a.buffers == buffer_kind::pool &&
+         std::any_of(keys.begin(), keys.end(), [&](const config_key& key) {
+           return key.table() == "pool" && value_text(key, a) != value_text(key, b);
+         });
+}
+
+unsigned loop_count(const serve_options& options) noexcept {
+  return options.loops != 0 ? options.loops : std::max(1U, std::thread::hardware_concurrency());
 }
 
 endpoint parsed(const std::string& text) {
@@ -78,7 +95,7 @@ endpoint parsed(const std::string& text) {
   return result;
 }
 
-void add_loop(server_stats& sum, const server_loop& loop, bool uses_malloc) {
+void add_loop(server_stats& sum, const server_loop& loop) {
   const loop_totals part = loop.totals();
   const service_counts& counts = *part.counts;
   sum.frames += counts.frames.get();
@@ -103,21 +120,19 @@ void add_loop(server_stats& sum, const server_loop& loop, bool uses_malloc) {
   sum.starved_count += counts.starved.get();
   sum.room_deliveries += counts.room_deliveries.get();
   sum.room_drops += counts.room_drops.get();
-  sum.buffers_in_use += part.buffers_held;
   sum.kernel_buffers += part.kernel_buffers;
   sum.rings += part.rings;
   sum.table_bytes += part.table_bytes;
   sum.heap_allocations_on_data_path += loop.heap_allocations();
-  if (uses_malloc) {
-    sum.heap_allocations_on_data_path += part.buffers_taken;
-  }
 }
 
 /// With io_uring buffers have no one loop: all that are out but those the kernel may fill.
 std::uint64_t held_buffers(const server_stats& stats) noexcept {
   std::uint64_t out = 0;
-  for (const pool_stats& one : stats.classes) {
-    out += one.alloc_count - std::min(one.alloc_count, one.free_count);
+  for (const auto* const some : {&stats.classes, &stats.retired_classes}) {
+    for (const pool_stats& one : *some) {
+      out += one.alloc_count - std::min(one.alloc_count, one.free_count);
+    }
   }
   return out - std::min(out, stats.kernel_buffers);
 }
@@ -161,13 +176,18 @@ const char* to_string(close_reason reason) noexcept {
 
 struct frame_server::parts {
   explicit parts(serve_options chosen)
-      : options(std::move(chosen)), source(parsed(options.listen)), bank(options) {
-    const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-    const unsigned count = options.loops != 0 ? options.loops : cores;
+      : options(std::move(chosen)),
+        buffers(options.buffers),
+        backend(options.backend),
+        source(parsed(options.listen)),
+        banks(std::make_unique<buffer_bank>(options, loop_count(options))) {
+    const unsigned count = loop_count(options);
+    tick = tick_for(options);
+    receive_bytes = receive_bytes_of(options);
     hall = std::make_unique<rooms>(count);
     if (options.backend == backend_kind::uring) {
-      loops =
-          make_uring_loops({options, settings_for(options), *bank.pool(), source, *hall}, count);
+      loops = make_uring_loops(
+          {options, settings_for(options), *banks.current().pool(), source, *hall}, count);
     } else {
       make_event_loops(count);
     }
@@ -187,8 +207,8 @@ struct frame_server::parts {
   void make_event_loops(unsigned count) {
     const loop_settings settings = settings_for(options);
     std::vector<event_loop*> everyone;
-    for (; count != 0; --count) {
-      auto one = std::make_unique<event_loop>(settings, bank);
+    for (unsigned number = 0; number < count; ++number) {
+      auto one = std::make_unique<event_loop>(settings, banks.current(), number);
       everyone.push_back(one.get());
       loops.push_back(std::move(one));
     }
@@ -197,9 +217,33 @@ struct frame_server::parts {
 
   const std::chrono::system_clock::time_point began_at = std::chrono::system_clock::now();
   const std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
-  serve_options options;
+
+  /// The last round that every loop has answered.
+  [[nodiscard]] std::uint64_t answered() const noexcept {
+    std::uint64_t least = round;
+    for (const auto& loop : loops) {
+      least = std::min(least, loop->answered());
+    }
+    return least;
+  }
+
+  void ask_all() noexcept {
+    for (const auto& loop : loops) {
+      loop->ask(round, orders.empty() ? nullptr : orders.back().get());
+    }
+  }
+
+  serve_options options;  // in force; read by the thread alone that reconfigures
+  const buffer_kind buffers;
+  const backend_kind backend;
   listener source;
-  buffer_bank bank;
+  buffer_banks banks;
+  milliseconds tick{};
+  std::size_t receive_bytes = 0;
+  std::uint64_t round = 0;                                      // the last one asked for
+  std::vector<std::unique_ptr<const running_settings>> orders;  // the last is in force
+  tally reloads;
+  tally refused_reloads;
   std::unique_ptr<rooms> hall;
   std::unique_ptr<traffic_recording> recording;
   std::vector<std::unique_ptr<server_loop>> loops;
@@ -227,8 +271,8 @@ std::uint16_t frame_server::start() {
   ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the threads that were there
   try {
     for (std::size_t i = 0; i < parts_->loops.size(); ++i) {
-      parts_->threads.emplace_back([this, i] {
-        if (parts_->options.pin) {
+      parts_->threads.emplace_back([this, i, pin = parts_->options.pin] {
+        if (pin) {
           pin_to_processor(i);
         }
         parts_->loops[i]->run();
@@ -273,26 +317,76 @@ server_stats frame_server::snapshot() const {
   sum.time_ms = in_milliseconds(system_clock::now().time_since_epoch());
   sum.start_time_ms = in_milliseconds(parts_->began_at.time_since_epoch());
   sum.uptime_s = std::chrono::duration<double>(now - parts_->began).count();
-  sum.buffers = parts_->options.buffers;
+  sum.buffers = parts_->buffers;
   sum.loops = parts_->loops.size();
-  sum.backend = parts_->options.backend;
+  sum.backend = parts_->backend;
   for (const auto& loop : parts_->loops) {
-    add_loop(sum, *loop, parts_->bank.uses_malloc());
+    add_loop(sum, *loop);
   }
+  buffer_banks::sums buffers = parts_->banks.stats();
+  sum.buffers_in_use = buffers.held;
+  if (sum.buffers == buffer_kind::malloc) {
+    sum.heap_allocations_on_data_path += buffers.taken;
+  }
+  sum.classes = std::move(buffers.classes);
+  sum.retired_classes = std::move(buffers.retired);
+  sum.retired_sets = buffers.retired_sets;
+  sum.reloads = parts_->reloads.get();
+  sum.refused_reloads = parts_->refused_reloads.get();
   sum.rooms = parts_->hall->count();
   if (parts_->recording != nullptr) {
     sum.recording = parts_->recording->stats();
   }
   sum.heap_allocations_counted = heap_allocations_are_counted();
-  sum.classes = parts_->bank.class_stats();
   if (sum.backend == backend_kind::uring) {
     sum.buffers_in_use = held_buffers(sum);
-    sum.receive_bytes = receive_bytes_of(parts_->options);
+    sum.receive_bytes = parts_->receive_bytes;
   }
   const memory_use memory = memory_use_of_this_process();
   sum.resident_bytes = memory.resident_bytes;
   sum.private_dirty_bytes = memory.private_dirty_bytes;
   return sum;
+}
+
+// --- other options while it runs ---
+
+void frame_server::reconfigure(const serve_options& options) {
+  parts& all = *parts_;
+  std::unique_ptr<buffer_bank> fresh;
+  if (pools_differ(all.options, options)) {
+    fresh = std::make_unique<buffer_bank>(options, static_cast<unsigned>(all.loops.size()));
+  }
+  buffer_bank& bank = fresh != nullptr ? *fresh : all.banks.current();
+  all.orders.push_back(
+      std::make_unique<running_settings>(running_settings{.number = all.round + 1,
+                                                          .limits = limits_for(options, all.tick),
+                                                          .drain_timeout = options.drain_timeout,
+                                                          .slow_members = options.slow,
+                                                          .copy_to_members = options.room_copies,
+                                                          .bank = &bank}));
+  ++all.round;
+  if (fresh != nullptr) {
+    all.banks.replace(std::move(fresh), all.round);
+  }
+  all.options = options;
+  all.reloads.add();
+  all.ask_all();
+}
+
+void frame_server::count_refused_reload() noexcept { parts_->refused_reloads.add(); }
+
+std::size_t frame_server::retired_count() const noexcept { return parts_->banks.retired_count(); }
+
+void frame_server::free_retired() {
+  parts& all = *parts_;
+  const std::uint64_t answered = all.answered();
+  if (answered == all.round && all.orders.size() > 1) {  // every loop has taken up the last ones
+    all.orders.erase(all.orders.begin(), all.orders.end() - 1);
+  }
+  if (all.banks.free_retired(answered, all.round + 1)) {
+    ++all.round;
+    all.ask_all();
+  }
 }
 
 }  // namespace ringpool::tools

@@ -51,7 +51,11 @@ struct server_stats {
 
   service_time_counts service_time;  ///< of one in 64 frames, or more
 
-  std::vector<pool_stats> classes;  ///< empty with malloc
+  std::vector<pool_stats> classes;  ///< empty with malloc; with what earlier ones of a size counted
+  std::vector<pool_stats> retired_classes;  ///< of sizes that an earlier configuration had
+  std::uint64_t reloads = 0;                ///< configurations taken up since the start
+  std::uint64_t refused_reloads = 0;        ///< and not, since something was wrong
+  std::uint64_t retired_sets = 0;           ///< of pools, with buffers that are still out
   std::uint64_t buffers_in_use = 0;
   std::uint64_t heap_allocations_on_data_path = 0;
   bool heap_allocations_counted = true;  ///< false under some sanitizers: the above is too low
@@ -72,6 +76,7 @@ struct server_stats {
 ///   idle.
 /// Progress: start() and stop() block: for the threads, and for the drain. snapshot() waits for
 ///   nobody.
+///   reconfigure() and free_retired() wait for no loop.
 /// Thread-safety: snapshot() and request_stop() from any thread, the rest from one.
 /// Cost: one thread a loop.
 class frame_server {
@@ -97,6 +102,15 @@ class frame_server {
   }
 
   [[nodiscard]] server_stats snapshot() const;
+
+  /// Goes on with other options, as plan_reload() made them: no connection is closed for it and no
+  /// frame lost. Where those of the pool differ there is a new set of pools from now on, and the
+  /// old one is there until its last buffer is back. Throws std::system_error: all stays as it was.
+  void reconfigure(const serve_options& options);
+  void count_refused_reload() noexcept;
+  /// Sets of pools that were replaced and are there still; free_retired() is then to be called.
+  [[nodiscard]] std::size_t retired_count() const noexcept;
+  void free_retired();
 
  private:
   struct parts;

@@ -27,15 +27,21 @@ void discard_unsent(int fd) noexcept {
 
 }  // namespace
 
-frame_service::frame_service(const service_limits& limits, buffer_bank& bank)
+frame_service::frame_service(const service_limits& limits, loop_buffers& buffers)
     : limits_(limits),
-      buffers_(bank),
+      buffers_(&buffers),
       records_(limits.max_connections),
       sessions_(limits.max_connections),
       chunks_(max_chunks),
       areas_(std::make_unique_for_overwrite<std::array<scratch_area, 2>>()),
       scratch_(&(*areas_)[0]),
       spare_(&(*areas_)[1]) {}
+
+void frame_service::take_up(const service_limits& limits, loop_buffers& buffers) noexcept {
+  limits_ = limits;
+  buffers.record_with(buffers_->recorder());
+  buffers_ = &buffers;
+}
 
 // --- connections come and go ---
 
@@ -244,7 +250,7 @@ std::size_t frame_service::decode(connection& peer, std::span<const std::byte> i
   const std::size_t offered = input.size();
   bool new_frame = active.decoder.between_frames();
   while (!input.empty() && has_queue_room(peer)) {
-    const auto [status, consumed] = active.decoder.decode(buffers_, input);
+    const auto [status, consumed] = active.decoder.decode(*buffers_, input);
     input = input.subspan(consumed);
     if (status == decode_status::frame_ready) {
       enqueue_frame(peer);
@@ -369,7 +375,7 @@ void frame_service::serve_starved() noexcept {
     if (peer == nullptr) {
       continue;
     }
-    const unsigned number = buffers_.bank().class_of(peer->active->wanted_size);
+    const unsigned number = buffers_->bank().class_of(peer->active->wanted_size);
     const std::uint64_t bit = std::uint64_t{1} << (number % 64);
     if ((refused_classes & bit) != 0) {
       append(starved_, *peer);
@@ -430,7 +436,7 @@ void frame_service::trim() noexcept {
   records_.trim();
   sessions_.trim();
   chunks_.trim();
-  buffers_.flush_samples();
+  buffers_->flush_samples();
 }
 
 void frame_service::begin_drain() noexcept {

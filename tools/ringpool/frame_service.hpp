@@ -62,7 +62,11 @@ class frame_service {
  public:
   static constexpr std::size_t scratch_bytes = 65536;
 
-  frame_service(const service_limits& limits, buffer_bank& bank);  // throws std::system_error
+  frame_service(const service_limits& limits, loop_buffers& buffers);  // throws std::system_error
+
+  /// From now on: other limits, but for max_connections, and buffers from elsewhere. Half frames go
+  /// on in the buffers they have.
+  void take_up(const service_limits& limits, loop_buffers& buffers) noexcept;
 
   /// Takes ownership of a connected non-blocking socket; closes it when it cannot be served.
   void adopt(int fd, int epoll_fd) noexcept;
@@ -85,7 +89,7 @@ class frame_service {
   void check_deadlines() noexcept;
   /// Gives memory back that the last burst needed, and what was sampled to be written.
   void trim() noexcept;
-  void record_with(loop_recorder& recorder) noexcept { buffers_.record_with(&recorder); }
+  void record_with(loop_recorder& recorder) noexcept { buffers_->record_with(&recorder); }
 
   /// Closes every connection as soon as nothing of it is in flight.
   void begin_drain() noexcept;
@@ -102,7 +106,6 @@ class frame_service {
   [[nodiscard]] std::uint64_t active_count() const noexcept { return sessions_.in_use(); }
   [[nodiscard]] std::size_t table_bytes() const noexcept;
   [[nodiscard]] const service_counts& counts() const noexcept { return counts_; }
-  [[nodiscard]] const loop_buffers& buffers() const noexcept { return buffers_; }
 
  private:
   using scratch_area = std::array<std::byte, scratch_bytes>;
@@ -148,7 +151,7 @@ class frame_service {
   [[nodiscard]] connection* take_first(connection_list& list) noexcept;
 
   service_limits limits_;
-  loop_buffers buffers_;
+  loop_buffers* buffers_;
   slab<connection> records_;
   slab<session> sessions_;
   slab<send_chunk> chunks_;

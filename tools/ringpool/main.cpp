@@ -43,7 +43,7 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : tools::exit_arguments;
   }
   if (app.got_subcommand("serve")) {
-    return tools::run_serve(serve);
+    return tools::run_serve(serve, {argv + 1, argv + argc});
   }
   if (app.got_subcommand("load")) {
     return tools::run_load(load);

@@ -13,7 +13,10 @@
 #include <ringpool/error.hpp>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
+#include "config/configure.hpp"
+#include "config/reload.hpp"
 #include "descriptor.hpp"
 #include "metrics/http_server.hpp"
 
@@ -53,12 +56,16 @@ bool replace_file(const std::string& path, std::string_view text) {
   return true;
 }
 
-/// Blocked for all threads from here on, so that sigwaitinfo(2) gets them.
-::sigset_t block_signals() noexcept {
+/// Blocked for all threads from here on, so that sigwaitinfo(2) gets them. SIGHUP ends a server
+/// that has no file to read again, as it does any program.
+::sigset_t block_signals(bool with_file) noexcept {
   ::sigset_t signals;
   ::sigemptyset(&signals);
   for (const int number : {SIGINT, SIGTERM, SIGUSR1}) {
     ::sigaddset(&signals, number);
+  }
+  if (with_file) {
+    ::sigaddset(&signals, SIGHUP);
   }
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
@@ -75,13 +82,22 @@ void write_stats(const frame_server& server, const serve_options& options) {
   }
 }
 
+/// The next signal; 0 or less: none yet, and memory of an earlier configuration waits for its end.
+int next_signal(const ::sigset_t& signals, const frame_server& server) noexcept {
+  constexpr ::timespec look_again{0, 20'000'000};
+  return server.retired_count() != 0 ? ::sigtimedwait(&signals, nullptr, &look_again)
+                                     : ::sigwaitinfo(&signals, nullptr);
+}
+
 /// Until the first SIGINT or SIGTERM.
-void serve_signals(const ::sigset_t& signals, const frame_server& server,
-                   const serve_options& options) {
+void serve_signals(const ::sigset_t& signals, frame_server& server, reloader& configured) {
   for (;;) {
-    const int number = ::sigwaitinfo(&signals, nullptr);
+    const int number = next_signal(signals, server);
+    server.free_retired();
     if (number == SIGUSR1) {
-      write_stats(server, options);
+      write_stats(server, configured.options());
+    } else if (number == SIGHUP) {
+      complain(configured.reload(server));
     } else if (number > 0) {
       return;
     }
@@ -96,7 +112,7 @@ void drain(const ::sigset_t& signals, frame_server& server, const serve_options&
     const int number = ::sigtimedwait(&signals, nullptr, &look_again);
     if (number == SIGUSR1) {
       write_stats(server, options);
-    } else if (number > 0) {
+    } else if (number > 0 && number != SIGHUP) {
       server.request_stop();
     }
   }
@@ -147,7 +163,8 @@ bool write_port_file(const std::string& path, const std::string& address) {
   return path.empty() || replace_file(path, address + "\n");
 }
 
-int serve_until_signal(const serve_options& options, const ::sigset_t& signals) {
+int serve_until_signal(reloader& configured, const ::sigset_t& signals) {
+  const serve_options& options = configured.options();
   frame_server server(options);
   server.start();
   const std::unique_ptr<http_server> metrics = serve_metrics(server, options);
@@ -161,7 +178,7 @@ int serve_until_signal(const serve_options& options, const ::sigset_t& signals) 
       !write_port_file(options.port_file, server.address())) {
     return exit_failure;
   }
-  serve_signals(signals, server, options);
+  serve_signals(signals, server, configured);
   drain(signals, server, options);
   write_stats(server, options);
   print_recording(server.snapshot().recording, options.record_file);
@@ -171,14 +188,21 @@ int serve_until_signal(const serve_options& options, const ::sigset_t& signals) 
 
 }  // namespace
 
-int run_serve(const serve_options& options) {
-  if (const std::string fault = find_fault(options); !fault.empty()) {
+int run_serve(const serve_options& asked, const std::vector<std::string>& arguments) {
+  if (only_prints(asked)) {
+    return print_configuration(asked, arguments);
+  }
+  configuration found = configure(asked, arguments);
+  for (const std::string& fault : found.faults) {
     complain(fault);
+  }
+  if (!found.faults.empty()) {
     return exit_bad_options;
   }
-  const ::sigset_t signals = block_signals();
+  const ::sigset_t signals = block_signals(!asked.config.empty());
   try {
-    return serve_until_signal(options, signals);
+    reloader configured(asked, arguments, std::move(found.options));
+    return serve_until_signal(configured, signals);
   } catch (const std::system_error& error) {
     complain(error.what());
     return error.code().category() == error_category() ? exit_bad_options : exit_failure;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "frame_server.hpp"
 #include "serve_options.hpp"
@@ -17,9 +18,14 @@ struct verdict;
 /// Adds `serve` and its options; they are written to `options` when the command line is parsed.
 void add_serve_command(CLI::App& app, serve_options& options);
 
+/// Lays what a command line says over `options`: "serve" and what follows, which was parsed before.
+void apply_arguments(const std::vector<std::string>& arguments, serve_options& options);
+
 /// Serves until SIGINT or SIGTERM, then drains; a second signal ends it at once. SIGUSR1 writes the
-/// statistics file. Returns 0 after a shutdown, 1 when it cannot serve, 2 for bad options.
-[[nodiscard]] int run_serve(const serve_options& options);
+/// statistics file. With a configuration file, SIGHUP reads it again. `asked`: what the command
+/// line says; `arguments`: that command line, from "serve" on. Returns 0 after a shutdown, 1 when
+/// it cannot serve, 2 for bad options.
+[[nodiscard]] int run_serve(const serve_options& asked, const std::vector<std::string>& arguments);
 
 /// The statistics file: one JSON object. `status`: what is wrong with the server; nullptr: unknown.
 [[nodiscard]] std::string to_json(const server_stats& stats, const verdict* status = nullptr);

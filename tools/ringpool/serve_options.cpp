@@ -16,6 +16,7 @@ namespace ringpool::tools {
 namespace {
 
 constexpr unsigned most_loops = 256;
+constexpr int last_numa_node = 1023;
 
 bool parse_number(std::string_view text, std::size_t& out) {
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -86,10 +87,64 @@ void add_buffer_options(CLI::App& serve, serve_options& options) {
       ->type_name("COUNT")
       ->capture_default_str();
   serve
+      .add_option("--elastic-floor", options.elastic_floor,
+                  "Of those, how many keep their memory when they are idle")
+      ->type_name("COUNT")
+      ->capture_default_str();
+  serve
+      .add_option("--spill-classes", options.spill.class_count,
+                  "Larger classes to ask when a class has no buffer left")
+      ->type_name("COUNT")
+      ->check(CLI::Range(std::size_t{0}, max_class_count - 1))
+      ->capture_default_str();
+  serve
+      .add_option("--spill-limit", options.spill.buffer_limit,
+                  "Most buffers of a class that smaller ones may hold so")
+      ->type_name("COUNT")
+      ->check(CLI::Range(std::size_t{0}, max_capacity))
+      ->capture_default_str();
+  add_time(serve, "--elastic-decay", options.elastic_decay,
+           "Give the memory of further buffers back once they are idle for this long");
+  serve
       .add_option("--upstream-budget", options.upstream_budget_bytes,
                   "Bytes the pool may take from the heap when all buffers are held")
       ->type_name("BYTES")
       ->capture_default_str();
+}
+
+void add_memory_options(CLI::App& serve, serve_options& options) {
+  memory_options& memory = options.memory;
+  serve.add_flag("--prefault,!--no-prefault", memory.prefault,
+                 "Make buffers resident at the start, which is the default");
+  add_choice<huge_pages>(serve, "--huge-pages", memory.pages,
+                         {{"none", huge_pages::none},
+                          {"transparent", huge_pages::transparent},
+                          {"reserved", huge_pages::reserved}},
+                         "none", "Pages behind the buffers");
+  serve.add_option("--numa-node", memory.numa_node, "Bind buffers to this node; -1: to none")
+      ->type_name("NODE")
+      ->check(CLI::Range(-1, last_numa_node))
+      ->capture_default_str();
+  serve.add_flag("--lock-memory", memory.lock, "Keep buffers from being swapped out");
+  serve
+      .add_option("--cache-limit", options.cache_limit,
+                  "Most buffers of a class a thread may cache")
+      ->type_name("COUNT")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{index_cache::max_items}))
+      ->capture_default_str();
+}
+
+void add_file_options(CLI::App& serve, serve_options& options) {
+  serve.add_option("--config", options.config, "Read options from a file in TOML; SIGHUP: again")
+      ->type_name("FILE");
+  serve
+      .add_option("--check-config", options.check_config,
+                  "Print what a file comes to, or all that is wrong with it, and end")
+      ->type_name("FILE");
+  serve.add_option("--preset", options.preset, "Begin with the options made for a kind of traffic")
+      ->type_name("NAME");
+  serve.add_option("--print-preset", options.print_preset, "Print a preset, and end")
+      ->type_name("NAME");
 }
 
 void add_backend_options(CLI::App& serve, serve_options& options) {
@@ -174,13 +229,29 @@ std::size_t largest_class(const serve_options& options) noexcept {
   return largest;
 }
 
+/// What each class has is within what the pool can do.
+std::string find_pool_fault(const serve_options& options) {
+  bool lends = options.spill.buffer_limit != 0;
+  for (const size_class& one : options.classes) {
+    const std::size_t most = one.settings.elastic_capacity.value_or(options.elastic_count);
+    const std::size_t floor = one.settings.elastic_floor.value_or(options.elastic_floor);
+    if (floor > most) {
+      return fmt::format("--elastic-floor {} is above --elastic {} of the --class of {} bytes",
+                         floor, most, one.buffer_size);
+    }
+    lends = lends || one.settings.spill_limit.value_or(0) != 0;
+  }
+  return options.spill.class_count != 0 && !lends ? "--spill-classes needs a --spill-limit above 0"
+                                                  : "";
+}
+
 /// Frames of every size up to the maximum must have somewhere to go.
 std::string find_class_fault(const serve_options& options) {
   const std::size_t largest = largest_class(options);
   if (options.upstream_budget_bytes == 0 && largest < options.max_frame_bytes) {
     return fmt::format(
         "--max-frame {} is above the largest --class, {} bytes: add a class of {} bytes or more, "
-        "lower --max-frame, or give an --upstream-budget",
+        "lower --max-frame, or set --upstream-budget",
         options.max_frame_bytes, largest, options.max_frame_bytes);
   }
   if (options.upstream_budget_bytes != 0 && largest < options.max_frame_bytes &&
@@ -217,9 +288,11 @@ void add_serve_command(CLI::App& app, serve_options& options) {
   serve->add_option("--listen", options.listen, "Where to listen; port 0: any free one")
       ->type_name("ADDR:PORT")
       ->capture_default_str();
+  add_file_options(*serve, options);
   add_backend_options(*serve, options);
   add_room_options(*serve, options);
   add_buffer_options(*serve, options);
+  add_memory_options(*serve, options);
   add_limit_options(*serve, options);
   add_record_options(*serve, options);
   serve->add_option("--port-file", options.port_file, "Write ADDR:PORT here once it is ready")
@@ -236,6 +309,12 @@ void add_serve_command(CLI::App& app, serve_options& options) {
       ->add_option("--metrics-port-file", options.metrics_port_file,
                    "Write the ADDR:PORT of --metrics here once it is ready")
       ->type_name("FILE");
+}
+
+void apply_arguments(const std::vector<std::string>& arguments, serve_options& options) {
+  CLI::App app;
+  add_serve_command(app, options);
+  app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // as CLI11 takes them
 }
 
 std::size_t receive_bytes_of(const serve_options& options) noexcept {
@@ -265,7 +344,11 @@ std::string find_fault(const serve_options& options) {
   if (options.buffers == buffer_kind::malloc) {
     return {};
   }
-  return options.classes.empty() ? "no --class was given" : find_class_fault(options);
+  if (options.classes.empty()) {
+    return "no --class was given";
+  }
+  std::string fault = find_pool_fault(options);
+  return fault.empty() ? find_class_fault(options) : fault;
 }
 
 }  // namespace ringpool::tools

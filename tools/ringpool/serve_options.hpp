@@ -26,6 +26,10 @@ enum class idle_mode : std::uint8_t {
 enum class slow_policy : std::uint8_t { close, skip };
 
 struct serve_options {
+  std::string config;                     ///< a file in TOML, below what the command line says
+  std::string check_config;               ///< likewise: print what it comes to, and serve nothing
+  std::string preset;                     ///< a named configuration, below the file
+  std::string print_preset;               ///< print this one, and serve nothing
   std::string listen = "127.0.0.1:9000";  ///< ADDR:PORT; port 0: any free one
   std::string port_file;                  ///< receives ADDR:PORT once the server is ready
   std::string stats_file;                 ///< receives JSON at SIGUSR1 and at exit
@@ -45,6 +49,11 @@ struct serve_options {
   zeroing zero_on_free = zeroing::none;
   bool hardened = false;
   std::size_t elastic_count = 0;  ///< further buffers a class
+  std::size_t elastic_floor = 0;  ///< of those, whose memory stays
+  spill_options spill{};
+  std::chrono::milliseconds elastic_decay{2000};  ///< idle elastic memory goes after this long
+  memory_options memory{};                        ///< of the ring's buffers
+  std::size_t cache_limit = 128;                  ///< most buffers that one thread may cache
   std::size_t upstream_budget_bytes = 0;
   std::size_t send_queue_bytes = 65536;  ///< of buffers held for one connection's peer to read
   std::size_t receive_bytes = 0;   ///< io_uring: of a buffer the kernel fills; 0: 4096, or less

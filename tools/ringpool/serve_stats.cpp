@@ -82,6 +82,10 @@ std::string to_json(const server_stats& stats, const verdict* status) {
   for (const pool_stats& one : stats.classes) {
     classes.push_back(to_object(one));
   }
+  json retired_classes = json::array();
+  for (const pool_stats& one : stats.retired_classes) {
+    retired_classes.push_back(to_object(one));
+  }
   const json result{{"time_ms", stats.time_ms},
                     {"uptime_s", stats.uptime_s},
                     {"buffers", stats.buffers == buffer_kind::pool ? "pool" : "malloc"},
@@ -102,6 +106,11 @@ std::string to_json(const server_stats& stats, const verdict* status) {
                       {"truncated", stats.truncated_errors}}},
                     {"service_time", service_time_of(stats.service_time)},
                     {"classes", classes},
+                    {"configuration",
+                     {{"reloads", stats.reloads},
+                      {"refused_reloads", stats.refused_reloads},
+                      {"retired_sets", stats.retired_sets}}},
+                    {"retired_classes", retired_classes},
                     {"buffers_in_use", stats.buffers_in_use},
                     {"kernel_buffers", stats.kernel_buffers},
                     {"receive_bytes", stats.receive_bytes},

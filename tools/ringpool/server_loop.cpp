@@ -52,7 +52,27 @@ void server_loop::stop() noexcept {
   wake();
 }
 
+void server_loop::ask(std::uint64_t round, const running_settings* settings) noexcept {
+  offered_.store(settings, std::memory_order_release);
+  asked_.store(round, std::memory_order_release);  // N1 -> N1 (ask)
+  wake();
+}
+
 // --- the loop's thread ---
+
+void server_loop::look_for_settings() noexcept {
+  const std::uint64_t round = asked_.load(std::memory_order_acquire);  // N1 <- N1
+  if (round == answered_.load(std::memory_order_relaxed)) {            // written by this thread
+    return;
+  }
+  const running_settings* const offered = offered_.load(std::memory_order_acquire);
+  if (offered != nullptr && offered->number > taken_up_) {
+    taken_up_ = offered->number;
+    settings_.drain_timeout = offered->drain_timeout;
+    take_up(*offered);
+  }
+  answered_.store(round, std::memory_order_release);  // N2 -> N3
+}
 
 void server_loop::read_mailbox() noexcept {
   std::array<int, 256> mail;

@@ -7,6 +7,7 @@
 
 #include "descriptor.hpp"
 #include "frame_service.hpp"
+#include "serve_options.hpp"
 
 namespace ringpool::tools {
 
@@ -16,13 +17,21 @@ struct loop_settings {
   std::chrono::milliseconds drain_timeout;
 };
 
+/// What changes while a server runs.
+struct running_settings {
+  std::uint64_t number;  ///< rises
+  service_limits limits;
+  std::chrono::milliseconds drain_timeout;
+  slow_policy slow_members;
+  bool copy_to_members;
+  buffer_bank* bank;
+};
+
 /// What one loop adds to the statistics of its server.
 struct loop_totals {
   const service_counts* counts;
   std::uint64_t open = 0;
-  std::uint64_t active = 0;  ///< connections with something in flight
-  std::uint64_t buffers_held = 0;
-  std::uint64_t buffers_taken = 0;
+  std::uint64_t active = 0;          ///< connections with something in flight
   std::uint64_t kernel_buffers = 0;  ///< offered to receives to come; io_uring alone
   std::uint64_t rings = 0;           ///< io_uring alone
   std::uint64_t table_bytes = 0;
@@ -57,6 +66,14 @@ class server_loop {
   /// Drain and end; called again: end at once.
   void stop() noexcept;
 
+  /// Has the loop take up `settings`, if they are newer than what it has, between two turns; it
+  /// then answers. `settings` are there until every loop has answered a later round. nullptr: none.
+  void ask(std::uint64_t round, const running_settings* settings) noexcept;
+  /// The last round it answered. What the loop did before is seen by whoever sees the answer.
+  [[nodiscard]] std::uint64_t answered() const noexcept {
+    return answered_.load(std::memory_order_acquire);  // N3 <- N2
+  }
+
   /// True once run() is about to return.
   [[nodiscard]] bool ended() const noexcept {
     return phase_.load(std::memory_order_relaxed) == phase::ended;
@@ -77,6 +94,9 @@ class server_loop {
   void read_mailbox() noexcept;
   virtual void on_message(int message) noexcept = 0;
   virtual void begin_drain() noexcept = 0;
+  /// Before each turn, holding nothing of a pool but buffers.
+  void look_for_settings() noexcept;
+  virtual void take_up(const running_settings& settings) noexcept = 0;
 
   /// Looks at the clock. True when a tick began: once at most.
   [[nodiscard]] bool update_clock() noexcept;
@@ -111,6 +131,13 @@ class server_loop {
   bool draining_ = false;
   tally heap_allocations_;
   std::atomic<phase> phase_{phase::serving};  // any thread
+  // Edges of a round:
+  //   N1 -> N1  ask() -> look_for_settings()  the settings, and pools made before
+  //   N2 -> N3  look_for_settings() -> answered()  all that was done with earlier pools
+  std::atomic<std::uint64_t> asked_{0};
+  std::atomic<std::uint64_t> answered_{0};
+  std::atomic<const running_settings*> offered_{nullptr};
+  std::uint64_t taken_up_ = 0;  // number of the settings
 };
 
 }  // namespace ringpool::tools

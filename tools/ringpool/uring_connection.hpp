@@ -35,6 +35,8 @@ static_assert(sizeof(shared_chunk) == 256);
 class pool_source {
  public:
   explicit pool_source(multi_size_ring_pool& pool) noexcept : pool_(&pool) {}
+  void serve_from(multi_size_ring_pool& pool) noexcept { pool_ = &pool; }
+  [[nodiscard]] bool is(const multi_size_ring_pool& pool) const noexcept { return pool_ == &pool; }
   [[nodiscard]] buffer try_alloc(std::size_t size) noexcept {
     return pool_->alloc(size, std::nothrow);
   }
@@ -140,6 +142,7 @@ class uring_table {
   unsigned counted_buffers = 0;  // that the kernel owned when they were last counted
   unsigned used_in_tick = 0;     // buffers that were filled since the last tick
   std::uint32_t idle_cursor = 0;
+  bool outdated = false;  // the kernel may own buffers of pools that were replaced
 };
 
 }  // namespace ringpool::tools

@@ -57,6 +57,8 @@ void uring_loop::run() noexcept {
   service_.table(0)->ring.enable();
   watch_mailbox();
   while (!finished()) {
+    look_for_settings();
+    anywhere_ = service_.renew_buffers() || anywhere_;
     if (my_turn_) {
       keep_accepting();
     }
@@ -410,6 +412,12 @@ void uring_loop::on_tick() noexcept {
     service_.trim();
     drop_empty_tables();
   }
+}
+
+void uring_loop::take_up(const running_settings& settings) noexcept {
+  service_.take_up(settings.limits, settings.slow_members, settings.copy_to_members,
+                   *settings.bank->pool());
+  anywhere_ = true;
 }
 
 void uring_loop::begin_drain() noexcept {

@@ -47,6 +47,7 @@ class uring_loop final : public server_loop {
 
   void on_message(int message) noexcept override;
   void begin_drain() noexcept override;
+  void take_up(const running_settings& settings) noexcept override;
   [[nodiscard]] bool finished() const noexcept;
 
   void wait() noexcept;

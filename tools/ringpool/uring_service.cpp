@@ -23,10 +23,14 @@ constexpr unsigned completions = 2048;
 
 uring_service::uring_service(const uring_settings& settings, multi_size_ring_pool& pool)
     : settings_(settings), source_(pool), sessions_(max_sessions), chunks_(max_chunks) {
+  set_kernel_limit(pool);
+}
+
+void uring_service::set_kernel_limit(const multi_size_ring_pool& pool) noexcept {
   for (const ring_buffer_pool& one : pool.classes()) {
-    if (one.buffer_size() >= settings.receive_bytes) {
+    if (one.buffer_size() >= settings_.receive_bytes) {
       const std::uint64_t all = one.capacity() + one.options().elastic_capacity;
-      kernel_limit_ = std::max<std::uint64_t>(1, all * 3 / 4 / settings.loop_count);
+      kernel_limit_ = std::max<std::uint64_t>(1, all * 3 / 4 / settings_.loop_count);
       break;
     }
   }

@@ -49,6 +49,14 @@ class uring_service {
  public:
   uring_service(const uring_settings& settings, multi_size_ring_pool& pool);  // throws
 
+  /// From now on: other limits, but for max_connections, and buffers of another set of pools, whose
+  /// classes have one for receives. Frames go on in the buffers they have.
+  void take_up(const service_limits& limits, slow_policy slow_members, bool copy_to_members,
+               multi_size_ring_pool& pool) noexcept;
+  /// Takes what the kernel owns of pools that were replaced back from it, where no completion may
+  /// still name it; true while there is something left.
+  bool renew_buffers() noexcept;
+
   /// One more ring, to be enabled by the loop's thread; its number. Throws std::system_error.
   std::uint32_t add_table();
   [[nodiscard]] std::uint32_t newest_table() const noexcept { return newest_table_; }
@@ -139,6 +147,7 @@ class uring_service {
   void serve_stuck(std::uint32_t number) noexcept;
   [[nodiscard]] bool take_turn(const place& peer) noexcept;
   void adjust_target(uring_table& home) noexcept;
+  void set_kernel_limit(const multi_size_ring_pool& pool) noexcept;
   void count_kernel_buffers(uring_table& home) noexcept;
 
   // uring_frames.cpp
@@ -193,6 +202,7 @@ class uring_service {
   std::uint32_t newest_table_ = 0;
   std::uint32_t tick_ = 0;
   bool draining_ = false;
+  bool outdated_ = false;  // some table is
 };
 
 }  // namespace ringpool::tools

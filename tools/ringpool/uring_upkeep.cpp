@@ -76,6 +76,41 @@ void uring_service::on_tick() noexcept {
   }
 }
 
+void uring_service::take_up(const service_limits& limits, slow_policy slow_members,
+                            bool copy_to_members, multi_size_ring_pool& pool) noexcept {
+  settings_.limits = limits;
+  settings_.slow_members = slow_members;
+  settings_.copy_to_members = copy_to_members;
+  if (source_.is(pool)) {
+    return;
+  }
+  source_.serve_from(pool);
+  set_kernel_limit(pool);
+  for (const auto& one : tables_) {
+    if (one != nullptr) {
+      one->outdated = outdated_ = true;
+    }
+  }
+}
+
+bool uring_service::renew_buffers() noexcept {
+  if (!outdated_) {
+    return false;
+  }
+  outdated_ = false;
+  for (std::uint32_t number = 0; number < table_end(); ++number) {
+    uring_table* const home = table(number);
+    if (home == nullptr || !home->outdated) {
+      continue;
+    }
+    home->receives.shrink(0);
+    home->outdated = home->receives.kernel_owned() != 0;
+    outdated_ = outdated_ || home->outdated;
+    settle_table(number);  // buffers of the new pools
+  }
+  return outdated_;
+}
+
 void uring_service::trim() noexcept {
   sessions_.trim();
   chunks_.trim();

@@ -9,19 +9,30 @@ find_path(ringpool_httplib_include httplib.h REQUIRED)  # Debian: libcpp-httplib
 find_library(ringpool_httplib_library cpp-httplib REQUIRED)
 find_library(RINGPOOL_PCAP_LIBRARY pcap REQUIRED)  # captures to be advised from
 
+# What `advise` computes, apart from what reads and prints: property tests link it alone.
+set(ringpool_advice_names class_load classes forecast replay size_histogram)
+list(TRANSFORM ringpool_advice_names REPLACE "(.+)" "tools/ringpool/advise/\\1.cpp"
+  OUTPUT_VARIABLE ringpool_advice_sources)
+list(APPEND ringpool_advice_sources tools/ringpool/memory_use.cpp)
+add_library(ringpool_advice STATIC ${ringpool_advice_sources})
+target_include_directories(ringpool_advice PUBLIC ${PROJECT_SOURCE_DIR}/tools/ringpool)
+target_link_libraries(ringpool_advice PUBLIC ringpool::ringpool PRIVATE ringpool_dev_flags)
+set_target_properties(ringpool_advice PROPERTIES CXX_EXTENSIONS OFF)
+
 # All but main() is a library, so that tests can link it.
 #
 # Options are read once and reports printed once, but CLI11 and the JSON library were a third of the
 # time that a build took: no need to optimise that part, nor to parse them in every file anew.
 file(GLOB_RECURSE ringpool_tools_sources CONFIGURE_DEPENDS tools/ringpool/*.cpp)
 list(FILTER ringpool_tools_sources EXCLUDE REGEX "/main\\.cpp$")
+list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(advise/(class_load|classes|forecast|replay|size_histogram)|memory_use)\\.cpp$")
 if(TARGET ringpool::uring)
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/uring_missing\\.cpp$")
 else()
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(herd|uring_(backend|frames|loop|service|upkeep))\\.cpp$")
 endif()
 set(ringpool_cold_sources ${ringpool_tools_sources})
-set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
+set(ringpool_cold_regex "/(advi[cs]e[^/]*|demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
 list(FILTER ringpool_cold_sources INCLUDE REGEX "${ringpool_cold_regex}")
 list(FILTER ringpool_tools_sources EXCLUDE REGEX "${ringpool_cold_regex}")
 
@@ -35,8 +46,9 @@ set_target_properties(ringpool_cold_tools PROPERTIES
 set_source_files_properties(tools/ringpool/advise/read_live.cpp PROPERTIES
   SKIP_UNITY_BUILD_INCLUSION ON)
 add_library(ringpool_tools STATIC ${ringpool_tools_sources})
-target_link_libraries(ringpool_tools PRIVATE ringpool_cold_tools ZLIB::ZLIB
-  ${RINGPOOL_PCAP_LIBRARY} ${ringpool_httplib_library})
+target_link_libraries(ringpool_tools
+  PUBLIC ringpool_advice
+  PRIVATE ringpool_cold_tools ZLIB::ZLIB ${RINGPOOL_PCAP_LIBRARY} ${ringpool_httplib_library})
 if(TARGET ringpool::uring)
   target_link_libraries(ringpool_tools PUBLIC ringpool::uring)
 endif()

@@ -70,10 +70,13 @@ def draw_class(axes, one, seconds):
         axes.axhline(everything, color=OURS, linewidth=1.2, linestyle=(0, (2, 2)), zorder=4)
     top = max(everything, held["peak"], 1)
     axes.set_ylim(0, top * 1.22)
-    for height, text in ((ring, f"ring {counted(ring)}"), (everything, f"elastic {counted(one['elastic_capacity'])}")):
-        if text.startswith("ring") or everything > ring * 1.12:
-            axes.annotate(text, (1, height), xycoords=axes.get_yaxis_transform(), xytext=(0, 2),
-                          textcoords="offset points", ha="right", fontsize=7, color=OURS, zorder=5)
+    elastic = f"elastic {counted(one['elastic_capacity'])}"
+    labels = [(ring, f"ring {counted(ring)}"), (everything, elastic)]
+    if everything < ring * 1.2:  # two labels would cover each other
+        labels = [(everything, f"{labels[0][1]}, {elastic}" if everything > ring else labels[0][1])]
+    for height, text in labels:
+        axes.annotate(text, (1, height), xycoords=axes.get_yaxis_transform(), xytext=(0, 2),
+                      textcoords="offset points", ha="right", fontsize=7, color=OURS, zorder=5)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.tick_params(labelsize=7.5)
     axes.grid(axis="y", color=FAINT, linewidth=0.7, zorder=0)

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <ringpool/config.hpp>
 
+#include "advise/advise.hpp"
 #include "demo.hpp"
 #include "load.hpp"
 #include "million.hpp"
@@ -29,10 +30,12 @@ int run(int argc, char** argv) {
   tools::load_options load;
   tools::demo_options demo;
   tools::million_options million;
+  tools::advise_options advise;
   tools::add_serve_command(app, serve);
   tools::add_load_command(app, load);
   tools::add_demo_command(app, demo);
   tools::add_million_command(app, million);
+  tools::add_advise_command(app, advise);
   app.add_subcommand("version", "Print the version");
   try {
     app.parse(argc, argv);
@@ -50,6 +53,9 @@ int run(int argc, char** argv) {
   }
   if (app.got_subcommand("million")) {
     return tools::run_million(million);
+  }
+  if (app.got_subcommand("advise")) {
+    return tools::run_advise(advise);
   }
   return print_version();
 }

@@ -214,12 +214,16 @@ std::vector<class_load> assume_loads(const size_histogram& histogram,
                                      std::span<const std::uint32_t> sizes, double rate,
                                      double hold_seconds) {
   std::vector<double> allocations(sizes.size() + 1);
+  std::vector<double> offered(sizes.size() + 1);
   for (const size_bin& bin : histogram.bins()) {
-    allocations[class_index(sizes, bin.bytes)] += bin.allocations;
+    const std::size_t home = class_index(sizes, bin.bytes);
+    const double hold = histogram.weighs_time() ? bin.held_ns() / 1e9 : hold_seconds;
+    allocations[home] += bin.allocations;
+    offered[home] += bin.allocations / histogram.allocations() * rate * hold;
   }
   std::vector<class_load> loads;
-  for (const double count : allocations) {
-    loads.push_back(assumed_load(count, count / histogram.allocations() * rate * hold_seconds));
+  for (std::size_t i = 0; i < allocations.size(); ++i) {
+    loads.push_back(assumed_load(allocations[i], offered[i]));
   }
   return loads;
 }

@@ -48,9 +48,10 @@ inline constexpr std::size_t timeline_parts = 240;
                                                     std::span<const std::uint32_t> sizes);
 
 /// The same for traffic of unknown times: `rate` allocations a second that come independently of
-/// each other (a Poisson process), held for `hold_seconds` on average. By Little's law a class with
-/// share s of the allocations holds s x rate x hold on average; that n buffers are found held has
-/// the probability of Erlang's loss formula, whatever the distribution of the times held.
+/// each other (a Poisson process), held as long as the histogram says of their size, or for
+/// `hold_seconds` on average where it does not. By Little's law a size with share s of the
+/// allocations holds s x rate x hold on average; that n buffers are found held has the probability
+/// of Erlang's loss formula, whatever the distribution of the times held.
 [[nodiscard]] std::vector<class_load> assume_loads(const size_histogram& histogram,
                                                    std::span<const std::uint32_t> sizes,
                                                    double rate, double hold_seconds);

@@ -138,6 +138,8 @@ demand demand_of(traffic seen, double rate, double hold_seconds) {
     const auto span_ns =
         static_cast<double>(std::max<std::int64_t>(1, end_ns - result.seen.samples.front().at_ns));
     result.rate = result.sizes.allocations() * 1e9 / span_ns;
+  }
+  if (result.sizes.weighs_time() && !result.sizes.empty()) {
     result.hold_seconds = held_ns / result.sizes.allocations() / 1e9;
   }
   return result;

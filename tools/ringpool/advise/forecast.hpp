@@ -28,7 +28,7 @@ struct demand {
   double hold_seconds = 0.0;   ///< mean; assumed where seen is not timed
 };
 
-/// Rate and mean hold are measured where `seen` has both. Otherwise it takes those given, for which
+/// Rate and mean hold are measured where `seen` has them. Otherwise it takes those given, for which
 /// above 0 is needed.
 [[nodiscard]] demand demand_of(traffic seen, double rate, double hold_seconds);
 

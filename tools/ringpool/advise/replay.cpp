@@ -142,13 +142,15 @@ traffic poisson_traffic(const size_histogram& sizes, double rate, double hold_se
   std::mt19937_64 random(seed);
   std::discrete_distribution<std::size_t> pick(shares.begin(), shares.end());
   std::exponential_distribution<double> gap_ns(rate / 1e9);
-  std::exponential_distribution<double> hold_ns(1.0 / (hold_seconds * 1e9));
+  std::exponential_distribution<double> hold(1.0);
   double at_ns = 0.0;
   for (std::uint64_t i = 0; i < count; ++i) {
     at_ns += gap_ns(random);
+    const size_bin& bin = sizes.bins()[pick(random)];
+    const double mean_ns = sizes.weighs_time() ? bin.held_ns() : hold_seconds * 1e9;
     result.samples.push_back({.at_ns = static_cast<std::int64_t>(at_ns),
-                              .held_ns = std::llround(hold_ns(random)),
-                              .bytes = sizes.bins()[pick(random)].bytes});
+                              .held_ns = std::llround(hold(random) * mean_ns),
+                              .bytes = bin.bytes});
   }
   return result;
 }

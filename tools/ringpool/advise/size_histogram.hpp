@@ -14,6 +14,9 @@ struct size_bin {
   std::uint32_t bytes = 0;   ///< asked for
   double allocations = 0.0;  ///< samples, each as often as its weight
   double presence = 0.0;     ///< allocations x nanoseconds held; allocations where that is unknown
+
+  /// Mean, where presence is by time.
+  [[nodiscard]] double held_ns() const noexcept { return presence / allocations; }
 };
 
 /// Which sizes were asked for. What a size counts is its presence: memory is taken by what is held,

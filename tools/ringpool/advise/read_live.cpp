@@ -26,6 +26,15 @@ constexpr std::size_t most_answer_bytes = std::size_t{4} << 20;
 constexpr const char* accepted_address =
     "ADDR:PORT of `ringpool serve --metrics`, such as 127.0.0.1:9464";
 
+const char* reason_of(httplib::Error error) {
+  switch (error) {
+    case httplib::Error::Connection: return "nobody listens there, or lets us in";
+    case httplib::Error::ConnectionTimeout: return "no connection within 5 s";
+    case httplib::Error::Canceled: return "more than 4 MiB";
+    default: return "no answer in HTTP within 5 s";
+  }
+}
+
 std::string fetch_statistics(const std::string& address) {
   endpoint where;
   if (!endpoint::parse(address, where) || where.port == 0) {
@@ -45,8 +54,8 @@ std::string fetch_statistics(const std::string& address) {
     return body.size() <= most_answer_bytes;
   });
   if (!answer) {
-    throw read_error(fmt::format("{}: no answer to /stats.json: {}; accepted: {}", address,
-                                 httplib::to_string(answer.error()), accepted_address));
+    throw read_error(fmt::format("{}: cannot read /stats.json: {}; accepted: {}", address,
+                                 reason_of(answer.error()), accepted_address));
   }
   if (answer->status != 200) {
     throw read_error(fmt::format("{}: it answers /stats.json with status {}; accepted: {}", address,

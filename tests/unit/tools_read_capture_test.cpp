@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <random>
 #include <string>
@@ -9,7 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "../support/capture_writer.hpp"
-#include "../support/temporary_file.hpp"
+#include "../support/memory_file.hpp"
 #include "advise/readers.hpp"
 #include "advise/tcp_streams.hpp"
 
@@ -22,16 +24,16 @@ using test::fin_ack;
 using test::frame_of;
 using test::ipv4;
 using test::ipv6;
+using test::memory_file;
 using test::syn;
 using test::tcp;
 using test::tcp_segment;
-using test::temporary_file;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 traffic read_bytes(const std::string& bytes, read_options options = {}) {
-  const temporary_file file(bytes);
+  const memory_file file(bytes);
   options.path = file.path();
   return read_capture(options);
 }
@@ -312,6 +314,38 @@ TEST(read_capture, a_capture_of_a_real_load_has_the_frames_that_it_sent) {
       sum += one.bytes;
     }
     EXPECT_EQ(sum, 15040U);  // what tcpdump tells, less the lengths
+  }
+}
+
+TEST(read_capture, progress_rises_to_the_whole_file) {
+  capture_writer capture;
+  std::uint32_t at = add_handshake(capture);
+  for (int i = 0; i < 5000; ++i, at += 104) {
+    capture.add(tcp_segment{.sequence = at, .payload = frame_of(100)});
+  }
+  std::vector<std::uint64_t> told;
+  read_options options;
+  options.progress = [&](std::uint64_t done, std::uint64_t total) {
+    EXPECT_EQ(total, capture.bytes().size());
+    told.push_back(done);
+  };
+  EXPECT_EQ(read(capture, options).samples.size(), 5000U);
+  EXPECT_GE(told.size(), 4U);
+  EXPECT_LE(told.size(), 202U);
+  EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+  EXPECT_EQ(told.back(), capture.bytes().size());
+}
+
+/// What `./test` leaves to `./test --all`, the fuzz target, in small.
+TEST(read_capture, every_beginning_of_a_capture_is_read_or_refused_with_what_is_accepted) {
+  std::ifstream in(RINGPOOL_TEST_CAPTURES "/load.pcap", std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(in), {});
+  for (std::size_t size = 0; size < bytes.size(); size += size < 1000 ? 1 : 97) {
+    try {
+      EXPECT_FALSE(read_bytes(bytes.substr(0, size)).samples.empty());
+    } catch (const read_error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("accepted: ")) << size;
+    }
   }
 }
 

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "../support/temporary_file.hpp"
+#include "../support/memory_file.hpp"
 #include "advise/readers.hpp"
 
 namespace ringpool::tools {
@@ -14,7 +14,7 @@ namespace {
 using ::testing::HasSubstr;
 
 traffic read_text(const std::string& text) {
-  const test::temporary_file file(text);
+  const test::memory_file file(text);
   return read_table({.path = file.path()});
 }
 

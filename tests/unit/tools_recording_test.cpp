@@ -12,14 +12,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "../support/temporary_file.hpp"
+#include "../support/memory_file.hpp"
 #include "advise/readers.hpp"
 #include "record/recorder.hpp"
 
 namespace ringpool::tools {
 namespace {
 
-using test::temporary_file;
+using test::memory_file;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
@@ -31,7 +31,7 @@ std::string content_of(const std::string& path) {
 }
 
 std::string recording_error(const std::string& bytes) {
-  const temporary_file file(bytes);
+  const memory_file file(bytes);
   try {
     static_cast<void>(read_recording({.path = file.path()}));
   } catch (const read_error& error) {
@@ -42,7 +42,7 @@ std::string recording_error(const std::string& bytes) {
 
 /// Two samples with an end, one that has none.
 std::string small_recording() {
-  const temporary_file file;
+  const memory_file file;
   traffic_recording recording({file.path(), roomy, 16});
   loop_recorder& loop = recording.add_loop();
   recording.start();
@@ -61,7 +61,7 @@ std::string small_recording() {
 TEST(recording, what_was_recorded_is_read_back) {
   const std::string bytes = small_recording();
   ASSERT_EQ(bytes.size(), 32U + 16 + 3 * 24);
-  const temporary_file file(bytes);
+  const memory_file file(bytes);
   const traffic found = read_recording({.path = file.path()});
   EXPECT_TRUE(found.timed);
   EXPECT_THAT(found.source, HasSubstr("3 samples, one in 16"));
@@ -76,7 +76,7 @@ TEST(recording, what_was_recorded_is_read_back) {
 }
 
 TEST(recording, of_frames_in_one_queue_those_that_were_sent_have_ended) {
-  const temporary_file file;
+  const memory_file file;
   traffic_recording recording({file.path(), roomy, 1});
   loop_recorder& loop = recording.add_loop();
   recording.start();
@@ -95,7 +95,7 @@ TEST(recording, of_frames_in_one_queue_those_that_were_sent_have_ended) {
 }
 
 TEST(recording, the_gaps_between_samples_are_as_long_as_asked_for_on_average) {
-  const temporary_file file;
+  const memory_file file;
   for (const std::uint32_t one_in : {1U, 64U, 1000U}) {
     traffic_recording recording({file.path(), roomy, one_in});
     loop_recorder& loop = recording.add_loop();
@@ -116,7 +116,7 @@ TEST(recording, the_gaps_between_samples_are_as_long_as_asked_for_on_average) {
 TEST(recording, one_that_is_cut_off_is_read_up_to_there) {
   const std::string bytes = small_recording();
   for (std::size_t size = 32 + 16 + 24; size < bytes.size(); ++size) {
-    const temporary_file file(bytes.substr(0, size));
+    const memory_file file(bytes.substr(0, size));
     const traffic found = read_recording({.path = file.path()});
     EXPECT_EQ(found.samples.size(), (size - 48) / 24);
     EXPECT_THAT(found.remarks, Contains(HasSubstr("the recording ends inside a block")));
@@ -149,7 +149,7 @@ TEST(recording, damage_is_an_error_that_names_its_place) {
 }
 
 TEST(recording, at_its_limit_it_ends_and_says_so) {
-  const temporary_file file;
+  const memory_file file;
   traffic_recording recording({file.path(), 60'000, 1});
   loop_recorder& loop = recording.add_loop();
   recording.start();
@@ -181,7 +181,7 @@ TEST(recording, a_file_that_cannot_be_written_is_refused_with_its_name) {
 template <class Spoil>
 bool every_sample_is_there_once(Spoil spoil) {
   constexpr std::uint32_t per_loop = 100'000;
-  const temporary_file file;
+  const memory_file file;
   traffic_recording recording({file.path(), roomy, 1});
   std::vector<loop_recorder*> loops{&recording.add_loop(), &recording.add_loop()};
   recording.start();
@@ -199,7 +199,7 @@ bool every_sample_is_there_once(Spoil spoil) {
   recording.finish();
   std::string bytes = content_of(file.path());
   spoil(bytes);
-  const temporary_file spoilt(bytes);
+  const memory_file spoilt(bytes);
   const traffic found = read_recording({.path = spoilt.path()});
   std::set<std::uint32_t> seen;
   for (const traffic_sample& one : found.samples) {

@@ -49,7 +49,7 @@ target_sources(ringpool_fuzz_texts PRIVATE
   tools/ringpool/size_mix.cpp tools/ringpool/listener.cpp tools/ringpool/load_target.cpp)
 target_sources(ringpool_fuzz_command PRIVATE
   tools/ringpool/load_options.cpp tools/ringpool/serve_options.cpp tools/ringpool/progress.cpp
-  tools/ringpool/report.cpp)
+  tools/ringpool/report.cpp tools/ringpool/advise/advise_options.cpp)
 target_link_libraries(ringpool_fuzz_command PUBLIC ringpool_fuzz_texts)
 
 # The readers of traffic: one file of all, which takes a third of the time.

@@ -70,6 +70,11 @@ class Advise(unittest.TestCase):
         self.assertIn("(--hold)", out)
         self.assertNotIn("Replayed", out)
 
+    def test_a_pool_that_is_too_large_for_the_machine_is_not_tried(self):
+        table = self.folder / "t.csv"
+        table.write_text("at_ns,held_ns,size,weight\n0,9,100,1\n5,9,1073741824,9000\n", "utf-8")
+        self.assertIn("Not replayed: that takes up to", self.advise(table))
+
     def test_classes_are_as_many_as_asked_for(self):
         report = self.folder / "r.json"
         self.advise("mix:uniform:24-16384", "--rate", 1e4, "--classes", 3, "--no-replay", "--json", report)

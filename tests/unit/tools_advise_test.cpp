@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <ringpool/config.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -141,6 +142,14 @@ TEST(advise_load, a_sample_of_several_takes_as_many_buffers_and_has_an_error) {
   EXPECT_NEAR(loads[0].peak_error(), 89.8, 0.05);  // sqrt(63 x 128)
   EXPECT_EQ(choose_capacity(loads[0], {.headroom = 1.0}).ring, 128U);
   EXPECT_EQ(choose_capacity(loads[0], {.headroom = 1.0}).elastic, 180U);
+}
+
+TEST(advise_load, no_load_asks_for_more_than_a_pool_can_have) {
+  class_load load;
+  load.unit = std::uint64_t{1} << 40;
+  load.refused = {1.0, 0.0};
+  EXPECT_EQ(choose_capacity(load, {}).ring, max_capacity);
+  EXPECT_EQ(choose_capacity(load, {}).elastic, max_capacity);
 }
 
 TEST(advise_load, erlang_b_is_what_its_definition_says) {

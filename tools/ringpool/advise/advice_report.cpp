@@ -104,9 +104,11 @@ std::string set_table(const advice& given, const palette& colours) {
 std::string verdict(const advice& given, const palette& colours) {
   const set_forecast& today = given.today.expected;
   const set_forecast& advised = given.advised.expected;
-  std::string line = fmt::format("{} classes waste {} of their bytes, today's {} waste {}",
-                                 advised.classes.size(), format_share(advised.wasted_share),
-                                 today.classes.size(), format_share(today.wasted_share));
+  std::string line =
+      fmt::format("Advised: {} of the buffers' bytes wasted, by {} {}; today {}, by {}",
+                  format_share(advised.wasted_share), advised.classes.size(),
+                  advised.classes.size() == 1 ? "class" : "classes",
+                  format_share(today.wasted_share), today.classes.size());
   const bool better =
       advised.wasted_bytes <= today.wasted_bytes &&
       advised.fallback_share <=

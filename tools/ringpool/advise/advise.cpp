@@ -15,6 +15,7 @@
 #include "../load.hpp"
 #include "../load_report.hpp"
 #include "../load_socket.hpp"
+#include "../machine_memory.hpp"
 #include "../serve_options.hpp"
 #include "advice.hpp"
 #include "traffic_input.hpp"
@@ -118,6 +119,12 @@ void take_demand(const advise_options& options, traffic seen, advice& result) {
         "error, which the elastic buffers cover twice");
   }
   result.wanted = demand_of(std::move(seen), options.rate, hold);
+  if (result.wanted.seen.timed && result.wanted.sizes.allocations() * options.exhaustion < 1.0) {
+    result.remarks.push_back(
+        fmt::format("{:.0f} allocations are too few to tell a share of {:g} (--exhaustion): rings "
+                    "cover the peak",
+                    result.wanted.sizes.allocations(), options.exhaustion));
+  }
   const double held = result.wanted.rate * result.wanted.hold_seconds;
   if (!result.wanted.seen.timed && held > most_assumed_held) {
     throw std::invalid_argument(fmt::format(
@@ -127,8 +134,26 @@ void take_demand(const advise_options& options, traffic seen, advice& result) {
   }
 }
 
+/// What the larger of both replays takes: buffers, and a note of each that is held. Rings are
+/// resident from the start, so a pool too large for the machine is not made at all.
+double replay_bytes(const advice& given) {
+  constexpr double bytes_held = 64.0;
+  const auto resident =
+      std::max(given.today.expected.resident_bytes, given.advised.expected.resident_bytes);
+  return static_cast<double>(resident) +
+         bytes_held * std::min(given.wanted.sizes.allocations(), double{most_replayed});
+}
+
 void replay_both(advice& result, progress_display& display) {
   const demand& wanted = result.wanted;
+  const double needed = replay_bytes(result);
+  const auto available = static_cast<double>(machine_memory_now().available);
+  if (needed > available / 2) {
+    result.replay_note = fmt::format(
+        "Not replayed: that takes up to {} of memory, and half of {} is what it may take.",
+        format_bytes(needed), format_bytes(available));
+    return;
+  }
   traffic shown;
   if (wanted.seen.timed) {
     shown = first_allocations(wanted.seen, most_replayed);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <numeric>
 #include <queue>
+#include <ringpool/config.hpp>
 
 #include "traffic_sweep.hpp"
 
@@ -243,10 +244,11 @@ class_capacity choose_capacity(const class_load& load, const capacity_options& o
   };
   const auto wanted = static_cast<double>(load.least_capacity(options.exhaustion));
   const double most = static_cast<double>(load.peak()) + 2.0 * load.peak_error();
+  constexpr std::uint64_t most_buffers = max_capacity;  // of a ring, a power of two
   class_capacity result;
-  result.ring = std::bit_ceil(std::max<std::uint64_t>(1, with_headroom(wanted)));
+  result.ring = std::bit_ceil(std::clamp<std::uint64_t>(with_headroom(wanted), 1, most_buffers));
   const std::uint64_t peak = with_headroom(most);
-  result.elastic = peak > result.ring ? peak - result.ring : 0;
+  result.elastic = peak > result.ring ? std::min(peak - result.ring, most_buffers) : 0;
   return result;
 }
 

@@ -73,7 +73,7 @@ struct class_capacity {
 };
 
 /// The ring serves all but `exhaustion` with `headroom` to spare, elastic buffers the rest: up to
-/// the peak and twice its error.
+/// the peak and twice its error. Neither is above max_capacity, whatever the load.
 [[nodiscard]] class_capacity choose_capacity(const class_load& load,
                                              const capacity_options& options) noexcept;
 

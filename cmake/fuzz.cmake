@@ -51,7 +51,7 @@ target_sources(ringpool_fuzz_texts PRIVATE
   tools/ringpool/size_mix.cpp tools/ringpool/listener.cpp tools/ringpool/load_target.cpp)
 target_sources(ringpool_fuzz_command PRIVATE
   tools/ringpool/load_options.cpp tools/ringpool/serve_options.cpp tools/ringpool/progress.cpp
-  tools/ringpool/report.cpp)
+  tools/ringpool/report.cpp tools/ringpool/advise/advise_options.cpp)
 target_link_libraries(ringpool_fuzz_command PUBLIC ringpool_fuzz_texts)
 target_sources(ringpool_fuzz_files PRIVATE
   tools/ringpool/config/config_keys.cpp tools/ringpool/config/toml_config.cpp ${ringpool_presets_source})

@@ -13,19 +13,30 @@ find_library(ringpool_pcap_library pcap REQUIRED)  # captures to be advised from
 
 include(cmake/presets.cmake)
 
+# What `advise` computes, apart from what reads and prints: property tests link it alone.
+set(ringpool_advice_names class_load classes forecast replay size_histogram)
+list(TRANSFORM ringpool_advice_names REPLACE "(.+)" "tools/ringpool/advise/\\1.cpp"
+  OUTPUT_VARIABLE ringpool_advice_sources)
+list(APPEND ringpool_advice_sources tools/ringpool/memory_use.cpp)
+add_library(ringpool_advice STATIC ${ringpool_advice_sources})
+target_include_directories(ringpool_advice PUBLIC ${PROJECT_SOURCE_DIR}/tools/ringpool)
+target_link_libraries(ringpool_advice PUBLIC ringpool::ringpool PRIVATE ringpool_dev_flags)
+set_target_properties(ringpool_advice PROPERTIES CXX_EXTENSIONS OFF)
+
 # All but main() is a library, so that tests can link it.
 #
 # Options are read once and reports printed once, but CLI11 and the JSON library were a third of the
 # time that a build took: no need to optimise that part, nor to parse them in every file anew.
 file(GLOB_RECURSE ringpool_tools_sources CONFIGURE_DEPENDS tools/ringpool/*.cpp)
 list(FILTER ringpool_tools_sources EXCLUDE REGEX "/main\\.cpp$")
+list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(advise/(class_load|classes|forecast|replay|size_histogram)|memory_use)\\.cpp$")
 if(TARGET ringpool::uring)
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/uring_missing\\.cpp$")
 else()
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(herd|uring_(backend|frames|loop|service|upkeep))\\.cpp$")
 endif()
 set(ringpool_cold_sources ${ringpool_tools_sources})
-set(ringpool_cold_regex "/(demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|config/[^/]*|metrics/[^/]*|page/[^/]*|top/[^/]*|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
+set(ringpool_cold_regex "/(advi[cs]e[^/]*|demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|config/[^/]*|metrics/[^/]*|page/[^/]*|top/[^/]*|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
 list(FILTER ringpool_cold_sources INCLUDE REGEX "${ringpool_cold_regex}")
 list(FILTER ringpool_tools_sources EXCLUDE REGEX "${ringpool_cold_regex}")
 list(APPEND ringpool_cold_sources ${ringpool_presets_source})
@@ -59,8 +70,9 @@ target_sources(ringpool_cold_tools PRIVATE ${ringpool_page}/page_html.inc)
 target_include_directories(ringpool_cold_tools PRIVATE ${ringpool_page})
 
 add_library(ringpool_tools STATIC ${ringpool_tools_sources})
-target_link_libraries(ringpool_tools PRIVATE ringpool_cold_tools ZLIB::ZLIB
-  ${ringpool_pcap_library} ${ringpool_httplib_library})
+target_link_libraries(ringpool_tools
+  PUBLIC ringpool_advice
+  PRIVATE ringpool_cold_tools ZLIB::ZLIB ${ringpool_pcap_library} ${ringpool_httplib_library})
 if(TARGET ringpool::uring)
   target_link_libraries(ringpool_tools PUBLIC ringpool::uring)
 endif()

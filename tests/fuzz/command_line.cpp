@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 
-// The arguments of serve and load, one a line: taken, or refused with a reason.
+// The arguments of serve, load and advise, one a line: taken, or refused with a reason.
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 
+#include "advise/advise_options.hpp"
 #include "load_options.hpp"
 #include "serve.hpp"
 #include "serve_options.hpp"
@@ -43,13 +45,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   load_options load;
   add_serve_command(app, serve);
   add_load_command(app, load);
+  advise_options advise;
+  add_advise_command(app, advise);
   try {
     app.parse(arguments);
     if (app.got_subcommand("serve")) {
       (void)find_fault(serve);
     }
+    if (app.got_subcommand("advise")) {
+      (void)parse_class_options(advise);
+      (void)parse_class_settings(advise.today);
+    }
   } catch (const CLI::Success&) {  // help
   } catch (const CLI::Error& error) {
+    refused(error.what());
+  } catch (const std::invalid_argument& error) {  // advise's own
     refused(error.what());
   }
   return 0;

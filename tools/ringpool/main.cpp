@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <ringpool/config.hpp>
 
+#include "advise/advise.hpp"
 #include "demo.hpp"
 #include "load.hpp"
 #include "million.hpp"
@@ -31,11 +32,13 @@ int run(int argc, char** argv) {
   tools::demo_options demo;
   tools::million_options million;
   tools::top_options top;
+  tools::advise_options advise;
   tools::add_serve_command(app, serve);
   tools::add_load_command(app, load);
   tools::add_demo_command(app, demo);
   tools::add_million_command(app, million);
   tools::add_top_command(app, top);
+  tools::add_advise_command(app, advise);
   app.add_subcommand("version", "Print the version");
   try {
     app.parse(argc, argv);
@@ -56,6 +59,9 @@ int run(int argc, char** argv) {
   }
   if (app.got_subcommand("top")) {
     return tools::run_top(top);
+  }
+  if (app.got_subcommand("advise")) {
+    return tools::run_advise(advise);
   }
   return print_version();
 }

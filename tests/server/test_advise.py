@@ -75,6 +75,15 @@ class Advise(unittest.TestCase):
         table.write_text("at_ns,held_ns,size,weight\n0,9,100,1\n5,9,1073741824,9000\n", "utf-8")
         self.assertIn("Not replayed: that takes up to", self.advise(table))
 
+    def test_a_configuration_that_was_written_can_be_compared_with(self):
+        config, report = self.folder / "c.toml", self.folder / "r.json"
+        self.advise("mix:imix", "--rate", 1e4, "--no-replay", "--write", config)
+        self.advise("mix:imix", "--rate", 1e4, "--no-replay", "--config", config, "--json", report)
+        said = json.loads(report.read_text("utf-8"))
+        self.assertEqual(said["today"], said["advised"])
+        config.write_text("[pool]\nno_such_key = 1\n", "utf-8")
+        self.assertIn("no_such_key", self.advise("mix:imix", "--rate", 1e4, "--config", config, code=2))
+
     def test_classes_are_as_many_as_asked_for(self):
         report = self.folder / "r.json"
         self.advise("mix:uniform:24-16384", "--rate", 1e4, "--classes", 3, "--no-replay", "--json", report)

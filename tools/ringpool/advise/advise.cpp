@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "../config/configure.hpp"
 #include "../load.hpp"
 #include "../load_report.hpp"
 #include "../load_socket.hpp"
@@ -32,11 +33,16 @@ std::vector<class_setting> settings_of_today(const advise_options& options) {
   if (!options.today.empty()) {
     return parse_class_settings(options.today);
   }
-  const serve_options standard;
+  serve_options asked;
+  asked.config = options.config;
+  const configuration found = configure(asked, {"serve"});
+  if (!found.faults.empty()) {
+    throw std::invalid_argument("--config: " + join(found.faults));
+  }
   std::vector<class_setting> result;
-  for (const size_class& one : standard.classes) {
+  for (const size_class& one : found.options.classes) {
     result.push_back({static_cast<std::uint32_t>(one.buffer_size), one.capacity,
-                      one.settings.elastic_capacity.value_or(standard.elastic_count)});
+                      one.settings.elastic_capacity.value_or(found.options.elastic_count)});
   }
   return result;
 }

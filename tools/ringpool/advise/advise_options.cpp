@@ -115,6 +115,11 @@ void add_choice_options(CLI::App& advise, advise_options& options) {
           "The classes to compare with, such as 64:8192,256:4096:1024; as `serve` has if not "
           "given")
       ->type_name("SIZE:COUNT[:ELASTIC],...");
+  advise
+      .add_option("--config", options.config,
+                  "Compare with the classes of this file, which `serve --config` takes")
+      ->type_name("FILE")
+      ->excludes("--today");
 }
 
 }  // namespace

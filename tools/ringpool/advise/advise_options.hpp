@@ -26,7 +26,8 @@ struct advise_options {
   double cover = 1.0;
   double exhaustion = 1e-4;
   double headroom = 1.25;
-  std::string today;  ///< SIZE:COUNT[:ELASTIC],...; empty: what `ringpool serve` has
+  std::string today;   ///< SIZE:COUNT[:ELASTIC],...; empty: as below
+  std::string config;  ///< a file of `serve --config`; empty too: what `ringpool serve` has
   std::string json_file;
   std::string write_file;
   bool no_replay = false;

@@ -124,6 +124,7 @@ serve_options any_good_options(std::mt19937_64& random) {
     options.classes.push_back(one);
   }
   options.listen = "127.0.0.1:0";  // the others may contradict: these cannot
+  options.metrics_listen = "[::1]:9100";
   options.backend = backend_kind::epoll;
   options.mode = server_mode::echo;
   options.max_frame_bytes = static_cast<std::uint32_t>(size);
@@ -172,7 +173,7 @@ TEST(tools_config, every_fault_is_named_where_it_is_with_what_is_accepted) {
       "[[pool.class]]\n"
       "buffer_size = \"512B\"\n"
       "capacity = 8\n"
-      "[metrics]\n";
+      "[weather]\n";
   const std::vector<std::string> expected{
       "f:2:1: server.max_frame_byte: there is no such key; did you mean server.max_frame_bytes?",
       "f:3:1: server.loops: \"many\" is not accepted; accepted: 0 to 256",
@@ -193,7 +194,7 @@ TEST(tools_config, every_fault_is_named_where_it_is_with_what_is_accepted) {
       "f:17:1: pool.class.buffer_size: 512 is given twice; accepted: every class with a size of "
       "its "
       "own",
-      "f:19:2: metrics: there is no such key; see docs/configuration.md for all keys"};
+      "f:19:2: weather: there is no such key; see docs/configuration.md for all keys"};
   EXPECT_EQ(read_toml(text, "f", {}).faults, expected);
 }
 

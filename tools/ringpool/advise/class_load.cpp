@@ -24,17 +24,10 @@ std::size_t class_index(std::span<const std::uint32_t> sizes, std::uint32_t byte
                                   sizes.begin());
 }
 
-/// The largest number of buffers that every sample is a multiple of, or more where that were too
-/// many steps.
-std::uint64_t unit_of(const traffic& timed) {
-  std::uint64_t divisor = 0;
-  std::uint64_t total = 0;
-  for (const traffic_sample& sample : timed.samples) {
-    divisor = std::gcd(divisor, std::uint64_t{sample.weight});
-    total += sample.weight;
-  }
-  divisor = std::max<std::uint64_t>(divisor, 1);
-  return divisor * (1 + total / divisor / most_steps);
+std::uint64_t allocations_of(const traffic& timed) {
+  return std::accumulate(
+      timed.samples.begin(), timed.samples.end(), std::uint64_t{0},
+      [](std::uint64_t sum, const traffic_sample& sample) { return sum + sample.weight; });
 }
 
 /// One class's numbers while traffic is walked through.
@@ -143,7 +136,7 @@ class_load assumed_load(double allocations, double offered) {
 }  // namespace
 
 double class_load::peak_error() const noexcept {
-  return std::sqrt(static_cast<double>(unit - 1) * static_cast<double>(peak()));
+  return std::sqrt((sample_weight - 1) * static_cast<double>(peak()));
 }
 
 double class_load::refused_share(std::uint64_t capacity) const noexcept {
@@ -182,7 +175,10 @@ std::uint64_t class_load::held_quantile(double share) const noexcept {
 }
 
 std::vector<class_load> measure_loads(const traffic& timed, std::span<const std::uint32_t> sizes) {
-  const std::uint64_t unit = unit_of(timed);
+  const std::uint64_t total = allocations_of(timed);
+  const std::uint64_t unit = 1 + total / most_steps;
+  const double weight = static_cast<double>(total) /
+                        static_cast<double>(std::max<std::size_t>(timed.samples.size(), 1));
   std::int64_t begin_ns = timed.samples.empty() ? 0 : timed.samples.front().at_ns;
   std::int64_t end_ns = begin_ns;
   std::vector<double> allocations(sizes.size() + 1);
@@ -207,6 +203,7 @@ std::vector<class_load> measure_loads(const traffic& timed, std::span<const std:
   std::vector<class_load> loads;
   for (std::size_t i = 0; i < classes.size(); ++i) {
     loads.push_back(classes[i].load(allocations[i], unit, end_ns));
+    loads.back().sample_weight = weight;
   }
   return loads;
 }

@@ -18,13 +18,14 @@ namespace ringpool::tools {
 struct class_load {
   double allocations = 0.0;
   double mean_held = 0.0;  ///< buffers, over time
-  std::uint64_t unit = 1;  ///< buffers of a step in the tables below: sampled traffic has steps
+  std::uint64_t unit = 1;  ///< buffers of a step in the tables below, more than 1 in long traffic
+  double sample_weight = 1.0;        ///< allocations that a sample stands for, on average
   std::vector<double> refused{0.0};  ///< [n]: share of allocations that n x unit buffers refuse
   std::vector<double> busier{0.0};   ///< [n]: share of the time with more than n x unit held
   std::vector<double> timeline;      ///< most held, in equal parts of the time; empty: assumed
 
   [[nodiscard]] std::uint64_t peak() const noexcept { return (refused.size() - 1) * unit; }
-  /// Standard error of peak(), as of a sum of samples of which each stands for `unit` buffers.
+  /// Standard error of peak(), as of a sum of samples of which each stands for so many.
   [[nodiscard]] double peak_error() const noexcept;
   /// Share of allocations that find `capacity` buffers all held.
   [[nodiscard]] double refused_share(std::uint64_t capacity) const noexcept;

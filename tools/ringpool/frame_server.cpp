@@ -115,6 +115,7 @@ void add_loop(server_stats& sum, const server_loop& loop) {
   sum.zero_length_errors += errors_of(frame_errc::zero_length);
   sum.negative_length_errors += errors_of(frame_errc::negative_length);
   sum.too_long_errors += errors_of(frame_errc::too_long);
+  counts.sizes.add_to(sum.sizes);
   counts.service_time.add_to(sum.service_time);
   sum.slowed_count += counts.slowed.get();
   sum.starved_count += counts.starved.get();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "connection.hpp"
+#include "metrics/frame_sizes.hpp"
 #include "metrics/service_time.hpp"
 #include "record/recording_stats.hpp"
 #include "serve_options.hpp"
@@ -32,6 +33,7 @@ struct server_stats {
   std::uint64_t room_drops = 0;       ///< and not queued: a slow member, or no buffer
   std::uint64_t frames = 0;
   std::uint64_t bytes = 0;  ///< of payload
+  frame_size_counts sizes;
 
   std::uint64_t connections_open = 0;
   std::uint64_t connections_idle = 0;  ///< with nothing in flight

@@ -275,8 +275,7 @@ void frame_service::enqueue_frame(connection& peer) noexcept {
     active.send_tick = tick_;
   }
   loop_buffer frame = active.decoder.take();
-  counts_.frames.add();
-  counts_.bytes.add(frame.size());
+  counts_.add_frame(frame.size());
   const std::size_t held_bytes = frame.capacity();
   active.queue.push_payload(std::move(frame), held_bytes);
 }

@@ -21,6 +21,7 @@
 
 #include "buffers.hpp"
 #include "connection.hpp"
+#include "metrics/frame_sizes.hpp"
 #include "metrics/service_time.hpp"
 #include "slab.hpp"
 
@@ -40,6 +41,7 @@ struct service_limits {
 struct service_counts {
   tally frames;
   tally bytes;  // of payload
+  frame_sizes sizes;
   tally accepted;
   tally refused;  // no record or no memory in the kernel for it
   tally slowed;
@@ -49,6 +51,12 @@ struct service_counts {
   tally room_drops;       // and not queued: a slow member, or no buffer
   std::array<tally, static_cast<std::size_t>(close_reason::count)> closed;
   std::array<tally, 4> protocol_errors;  // by frame_errc; [0]: the peer closed inside a frame
+
+  void add_frame(std::size_t size) noexcept {
+    frames.add();
+    bytes.add(size);
+    sizes.add(size);
+  }
 };
 
 /// The connections of one loop and all that happens to them.

@@ -64,6 +64,17 @@ json service_time_of(const service_time_counts& times) {
   return {{"total_ns", times.total_ns}, {"upper_ns", upper}, {"counts", times.counts}};
 }
 
+/// Buckets that have any.
+json size_histogram_of(const frame_size_counts& sizes) {
+  json buckets = json::array();
+  for (std::size_t i = 0; i < sizes.counts.size(); ++i) {
+    if (sizes.counts[i] != 0) {
+      buckets.push_back({{"le", frame_size_counts::upper_bytes(i)}, {"count", sizes.counts[i]}});
+    }
+  }
+  return buckets;
+}
+
 json to_object(const recording_stats& stats) {
   if (stats.one_in == 0) {
     return nullptr;
@@ -104,6 +115,7 @@ std::string to_json(const server_stats& stats, const verdict* status) {
                       {"negative_length", stats.negative_length_errors},
                       {"too_long", stats.too_long_errors},
                       {"truncated", stats.truncated_errors}}},
+                    {"size_histogram", size_histogram_of(stats.sizes)},
                     {"service_time", service_time_of(stats.service_time)},
                     {"classes", classes},
                     {"configuration",

@@ -142,8 +142,7 @@ void uring_service::retry_parked(const place& peer) noexcept {
 
 /// `end`: where it ends, from what is yet to be queued.
 void uring_service::count_frame(const place& peer, std::size_t length, std::size_t end) noexcept {
-  counts_.frames.add();
-  counts_.bytes.add(length);
+  counts_.add_frame(length);
   if (--until_sample_ == 0) [[unlikely]] {
     sample_frame(peer, length, end);
   }

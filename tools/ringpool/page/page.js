@@ -238,9 +238,19 @@
     row.cells[2].className = now > 0 ? level : '';
   }
 
+  // Fine buckets are for advice: here they are joined to powers of two.
+  function byPowersOfTwo(histogram) {
+    const counts = new Map();
+    for (const {le, count} of histogram) {
+      const upper = known(le) ? 2 ** Math.ceil(Math.log2(le)) : le;
+      counts.set(upper, (counts.get(upper) ?? 0) + count);
+    }
+    return Array.from(counts, ([le, count]) => ({le, count}));
+  }
+
   function showSizes(histogram) {
     const table = find('sizes');
-    const wanted = Array.isArray(histogram) ? histogram : [];
+    const wanted = Array.isArray(histogram) ? byPowersOfTwo(histogram) : [];
     const shown = Math.max(1, wanted.length);
     while (table.rows.length > shown) table.deleteRow(-1);
     while (table.rows.length < shown) {

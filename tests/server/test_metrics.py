@@ -99,6 +99,9 @@ class Counts(unittest.TestCase):
             self.assertEqual(now['ringpool_server_protocol_errors_total{kind="zero_length"}'], 1)
             self.assertGreater(now["process_resident_memory_bytes"], 1 << 20)
             self.assertLess(abs(now["process_start_time_seconds"] - time.time()), 60)
+            self.assertEqual(now["ringpool_server_frame_size_bytes_count"], now["ringpool_server_frames_total"])
+            self.assertEqual(now["ringpool_server_frame_size_bytes_sum"], told["bytes"])
+            self.assertEqual(sum(one["count"] for one in told["size_histogram"]), told["frames"])
             looks = now["ringpool_server_service_time_seconds_count"]
             self.assertEqual(looks, 200 // 64)
             self.assertEqual(now['ringpool_server_service_time_seconds_bucket{le="+Inf"}'], looks)

@@ -36,6 +36,19 @@ TEST(read_live, a_class_is_a_size_as_often_as_it_was_given) {
   EXPECT_THAT(found.remarks, Contains("buffers of 64 bytes: 5 in use, 9 at most so far"));
 }
 
+TEST(read_live, sizes_of_frames_come_before_classes_where_the_server_counts_them) {
+  const traffic found = traffic_of_statistics("127.0.0.1:9464", R"({"uptime_s": 10.0,
+      "size_histogram": [{"le": 64, "count": 300}, {"le": 192, "count": 100}, {"le": "x"}, 7],
+      "classes": [{"buffer_size": 4096, "alloc_count": 400, "in_use": 4, "peak_in_use": 9}]})");
+  ASSERT_EQ(found.samples.size(), 2U);
+  EXPECT_EQ(found.samples[0].bytes, 64U);
+  EXPECT_EQ(found.samples[0].weight, 300U);
+  EXPECT_EQ(found.samples[1].bytes, 192U);
+  EXPECT_EQ(found.samples[1].weight, 100U);
+  EXPECT_EQ(found.samples[1].held_ns, 100'000'000);  // 4 of 40 a second
+  EXPECT_THAT(found.remarks, Contains(HasSubstr("by whole cache lines")));
+}
+
 TEST(read_live, an_answer_of_something_else_is_an_error_that_says_what_is_accepted) {
   for (const char* const text :
        {"", "{", "[]", "7", "{}", R"({"classes": 3})", R"({"classes": [3, {}]})",

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <bit>
 #include <ringpool/config.hpp>
 
 namespace ringpool::tools {
@@ -74,6 +75,8 @@ constexpr metric_family protocol_errors_family{"ringpool_server_protocol_errors"
 constexpr metric_family service_time_family{
     "ringpool_server_service_time_seconds", histogram, "seconds",
     "From the wake-up that brought a frame to its answer written or queued; one in 64 or more."};
+constexpr metric_family frame_size_family{"ringpool_server_frame_size_bytes", histogram, "bytes",
+                                          "Payloads of frames, by powers of two."};
 
 void add_pool(metrics_writer& writer, const server_stats& stats) {
   if (!stats.classes.empty()) {
@@ -106,6 +109,20 @@ void add_service_time(metrics_writer& writer, const service_time_counts& times) 
                        {bounds, times.counts, static_cast<double>(times.total_ns) / 1e9});
 }
 
+void add_frame_sizes(metrics_writer& writer, const server_stats& stats) {
+  constexpr std::size_t bound_count = 26;  // 64 bytes to 2^31
+  std::array<double, bound_count> bounds{};
+  std::array<std::uint64_t, bound_count + 1> counts{};
+  for (std::size_t i = 0; i < bound_count; ++i) {
+    bounds[i] = static_cast<double>(std::uint64_t{64} << i);
+  }
+  for (std::size_t i = 0; i < stats.sizes.counts.size(); ++i) {
+    const std::uint32_t upper = frame_size_counts::upper_bytes(i);
+    counts[static_cast<std::size_t>(std::bit_width((upper - 1) / 64))] += stats.sizes.counts[i];
+  }
+  writer.add_histogram(frame_size_family, {bounds, counts, static_cast<double>(stats.bytes)});
+}
+
 void add_process(metrics_writer& writer, const server_stats& stats) {
   const std::string version = fmt::format("{}.{}.{}", RINGPOOL_VERSION_MAJOR,
                                           RINGPOOL_VERSION_MINOR, RINGPOOL_VERSION_PATCH);
@@ -126,6 +143,7 @@ std::string metrics_of(const server_stats& stats, metrics_format format) {
   }
   add_connections(writer, stats);
   add_service_time(writer, stats.service_time);
+  add_frame_sizes(writer, stats);
   add_process(writer, stats);
   return writer.text();
 }

@@ -219,9 +219,7 @@ auto multi_size_ring_pool::take_slow(std::size_t size, source from, form as) noe
   if (const placement hit = home.take_fast(size); hit.data != nullptr) {
     return {&home, hit};
   }
-  const void* const site = __builtin_return_address(0);
-  const placement taken = home.samples_ != nullptr ? home.take_sampled(size, from, as, site)
-                                                   : home.take_unsampled(size, from, as);
+  const placement taken = home.take_slow_at(size, from, as, __builtin_return_address(0));
   return {&home.home_of(taken), taken};
 }
 

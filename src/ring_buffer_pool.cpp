@@ -168,10 +168,7 @@ ring_buffer_pool::~ring_buffer_pool() {
 // ---- Giving out ---------------------------------------------------------------------------------
 
 auto ring_buffer_pool::take_slow(std::size_t size, source from, form as) noexcept -> placement {
-  if (samples_ != nullptr) [[unlikely]] {
-    return take_sampled(size, from, as, __builtin_return_address(0));
-  }
-  return take_unsampled(size, from, as);
+  return take_slow_at(size, from, as, __builtin_return_address(0));
 }
 
 auto ring_buffer_pool::take_unsampled(std::size_t size, source from, form as) noexcept
@@ -411,10 +408,8 @@ bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data, std::siz
   } else {
     states_[number].store(free, detail::relaxed);  // published by the push
   }
-  if (seen == buffer_state::lent) [[unlikely]] {
-    lent_.give_back();
-  } else if (seen == buffer_state::sampled) {
-    end_sample(number);
+  if (seen != buffer_state::held) [[unlikely]] {
+    end_special(number, seen);
   }
   if (fast_slots_ == 0) [[unlikely]] {
     clean(data, bytes);

@@ -29,10 +29,11 @@ auto ring_buffer_pool::take_sampled(std::size_t size, source from, form as,
                                     const void* site) noexcept -> placement {
   const bool tripped = fast_size_ != 0 && cache_.tripped();
   const placement taken = take_unsampled(size, from, as);
-  const std::uint32_t number = to_number(taken.slot);
-  const bool own = taken.data != nullptr && number < to_number(empty_slot) && owns(taken.data);
-  if (own && (tripped || miss_is_due())) {
-    begin_sample(number, size, site);
+  if (taken.data != nullptr && to_number(taken.slot) < to_number(empty_slot)) {
+    ring_buffer_pool& home = home_of(taken);  // the lender keeps the record, and counts
+    if (tripped || home.miss_is_due()) {
+      home.begin_sample(to_number(taken.slot), size, site);
+    }
   }
   if (tripped && cache_.tripped()) {  // what was taken did not come from the cache
     cache_.rearm();
@@ -57,11 +58,20 @@ void ring_buffer_pool::begin_sample(std::uint64_t number, std::size_t size,
                                     const void* site) noexcept {
   const std::size_t depth = options_.sampling.depth;
   records_behind(samples_)[number].write(detail::sample_here(size, site, depth));
-  states_[number].store(buffer_state::sampled, detail::relaxed);  // this thread's buffer
+  const bool lent = states_[number].load(detail::relaxed) == buffer_state::lent;
+  states_[number].store(lent ? buffer_state::lent_sampled : buffer_state::sampled,
+                        detail::relaxed);  // this thread's buffer
   samples_->taken.fetch_add(1, detail::relaxed);
 }
 
-void ring_buffer_pool::end_sample(std::uint64_t number) noexcept {
+/// Of a buffer that was not just held: ends what else it was, once its free has won.
+void ring_buffer_pool::end_special(std::uint64_t number, buffer_state seen) noexcept {
+  if (detail::is_lent(seen)) {
+    lent_.give_back();
+  }
+  if (!detail::is_sampled(seen)) {
+    return;
+  }
   detail::sample ended;
   (void)records_behind(samples_)[number].read(ended);  // this thread's buffer: nobody writes
   const std::int64_t age_ms = std::max<std::int64_t>(detail::sample_clock_ms() - ended.since_ms, 0);
@@ -79,7 +89,7 @@ void ring_buffer_pool::each_sample(void (*visit)(void*, const detail::sample&),
   const std::size_t elastic_touched = options_.elastic_capacity != 0 ? elastic_ring_.touched() : 0;
   const auto look = [&](std::uint64_t number) {
     detail::sample seen;
-    if (states_[number].load(detail::relaxed) == buffer_state::sampled &&
+    if (detail::is_sampled(states_[number].load(detail::relaxed)) &&
         records_behind(samples_)[number].read(seen)) {
       visit(context, seen);
     }

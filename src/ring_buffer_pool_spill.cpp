@@ -112,7 +112,7 @@ void ring_buffer_pool::recount_lent() noexcept {
   if (lent_.held() != 0) {
     lent_.reset(static_cast<std::uint64_t>(
         std::count_if(states_, states_ + capacity_, [](const std::atomic<buffer_state>& one) {
-          return one.load(detail::relaxed) == buffer_state::lent;
+          return detail::is_lent(one.load(detail::relaxed));
         })));
   }
 }

@@ -180,12 +180,16 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   [[nodiscard]] placement take_fast(std::size_t size) noexcept;
   [[nodiscard]] bool give_fast(std::uint64_t number, std::uintptr_t address) noexcept;
   RINGPOOL_COLD placement take_slow(std::size_t size, source from, form as) noexcept;
-  placement take_unsampled(std::size_t size, source from, form as) noexcept;
+  [[gnu::noinline]] placement take_unsampled(std::size_t size, source from, form as) noexcept;
   placement take_sampled(std::size_t size, source from, form as, const void* site) noexcept;
+  placement take_slow_at(std::size_t size, source from, form as, const void* site) noexcept {
+    return samples_ == nullptr ? take_unsampled(size, from, as)
+                               : take_sampled(size, from, as, site);
+  }
   void prepare_sampling() noexcept;
   [[nodiscard]] bool miss_is_due() noexcept;
   void begin_sample(std::uint64_t number, std::size_t size, const void* site) noexcept;
-  void end_sample(std::uint64_t number) noexcept;
+  void end_special(std::uint64_t number, buffer_state seen) noexcept;
   void note_freer(std::uint64_t number, const void* site) noexcept {
     if (histories_ != nullptr) {
       histories_[number].site.store(site, detail::relaxed);

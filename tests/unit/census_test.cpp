@@ -261,7 +261,7 @@ TEST(census, options_out_of_range_are_refused_with_what_is_accepted) {
     return "accepted";
   };
   EXPECT_THAT(message_of(sampled(max_sample_interval + 1)),
-              HasSubstr("sampling.interval 1048577: accepted are 0 to 1048576"));
+              HasSubstr("sampling.interval 65537: accepted are 0 to 65536"));
   EXPECT_THAT(message_of(sampled(128, 0)), HasSubstr("sampling.depth 0: accepted are 1 to 10"));
   EXPECT_THAT(message_of(sampled(128, 11)), HasSubstr("sampling.depth 11: accepted are 1 to 10"));
   EXPECT_EQ(message_of(sampled(max_sample_interval, max_sample_depth)), "accepted");

@@ -102,11 +102,13 @@ std::size_t basic_index_cache<Policy>::take_own(std::span<std::uintptr_t> out) n
   return count;
 }
 
-/// A later seq, with the distance of the next sample below its trip bit; or 2^24 pops where there
+/// A later seq, with the distance of the next sample below its trip bit; or 2^17 pops where there
 /// are no samples.
 template <class Policy>
 std::uint64_t basic_index_cache<Policy>::rearmed(const slot_cache& cache,
                                                  std::uint64_t seq) const noexcept {
+  static_assert(2 * max_sample_interval * slot_cache::pop_step <= slot_cache::trip_bit,
+                "the longest distance fits below the trip bit");
   const std::uint64_t next = ((seq >> 32) + 1) << 32;
   if (sample_interval_ == 0) {
     return next;

@@ -22,7 +22,7 @@ class ring_buffer_pool;
 /// Most frames of a stack that a sample keeps.
 inline constexpr std::size_t max_sample_depth = 10;
 /// Least frequent samples: one allocation in so many.
-inline constexpr std::size_t max_sample_interval = std::size_t{1} << 20;
+inline constexpr std::size_t max_sample_interval = std::size_t{1} << 16;
 
 namespace detail {
 

@@ -16,8 +16,9 @@ struct slot_cache {
   static constexpr std::size_t item_count = (cache_stride_bytes - cache_line_bytes) / 8;
   /// A pop adds pop_step to seq, any other call 2: so the low half of seq counts pops, down to
   /// the trip bit, and the comparison that finds an odd seq finds it too. Only a slow path clears
-  /// it, and sets the next distance.
-  static constexpr std::uint64_t pop_step = 126;
+  /// it, and sets the next distance. The larger the step, the less another call counts: a pop that
+  /// comes after many of them would be sampled too often.
+  static constexpr std::uint64_t pop_step = std::uint64_t{1} << 14;
   static constexpr std::uint64_t trip_bit = std::uint64_t{1} << 31;
 
   atomic<std::uint64_t> seq;            ///< odd while a call of the owner is under way; grows

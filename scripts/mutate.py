@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Seeds one bug after another into a copy of the concurrent core and runs the model checker on it.
+"""Seeds one bug after another into a copy of the concurrent core and runs the model checker on it, or
+where the bug is in what the checker has no part of, other tests.
 
 A mutant that the checker does not find, and for which no reason is written down below, is an error.
 Needs the release build (./test build). Some four minutes on two processors.
@@ -29,6 +30,16 @@ SLOTS = "include/ringpool/detail/thread_slot_table.hpp"
 COUNT = "include/ringpool/detail/reference_count.hpp"
 SHARED = "include/ringpool/shared_buffer.hpp"
 WAITERS = "include/ringpool/detail/wait_queue.hpp"
+BUDGET = "include/ringpool/detail/spill_budget.hpp"
+SAMPLES = "include/ringpool/detail/sampling.hpp"
+POOL = "src/ring_buffer_pool.cpp"
+SPILL = "src/ring_buffer_pool_spill.cpp"
+CENSUS = "src/ring_buffer_pool_census.cpp"
+SPILL_MODEL = "tests/model/spill_test.cpp"  # the steps of SPILL, as the checker runs them
+
+MODEL = ("tests/model/*.cpp",)
+RECORDS = ("tests/stress/census_test.cpp",)
+SETS = ("tests/unit/census_test.cpp", "tests/unit/multi_size_ring_pool_spill_test.cpp")
 
 
 @dataclass
@@ -39,6 +50,7 @@ class Mutant:
     new: str
     survives_because: str = ""
     also: tuple = ()  # (old, new), a second change
+    tests: tuple = MODEL
 
 
 MUTANTS = (
@@ -225,10 +237,46 @@ MUTANTS = (
            "    unlink(node, gate);\n    node.now", "    node.now"),
     Mutant("waiters: what a delivery frees is not looked at", WAITERS,
            "      frame->again = true;\n", ""),
+    # ---- Buffers lent to smaller classes
+    Mutant("spill: the bound is not given back", BUDGET,
+           "{ held_.fetch_sub(1, relaxed); }", "{}"),
+    Mutant("spill: the bound is taken by a load and a store", BUDGET,
+           "    } while (!held_.compare_exchange_weak(seen, seen + 1, relaxed, relaxed));",
+           "    } while (false);\n    held_.store(seen + 1, relaxed);"),
+    Mutant("spill: no fence between the bound given back and the look at the ring", SPILL_MODEL,
+           "      budget_.give_back();\n      model::full_fence();\n",
+           "      budget_.give_back();\n"),
+    Mutant("spill: no fence before a waiter's look at the bound", SPILL_MODEL,
+           "    if (!looks) {\n      model::full_fence();\n    }\n", ""),
+    Mutant("spill: the state of a lent buffer is not set", SPILL,
+           "      states_[to_number(given.slot)].store(buffer_state::lent, detail::relaxed);\n", "",
+           tests=SETS),
+    Mutant("spill: the free of a lent buffer gives nothing back", CENSUS,
+           "    lent_.give_back();\n", "", tests=SETS),
+    Mutant("spill: a forked child does not count sampled buffers as lent", SPILL,
+           "return detail::is_lent(one.load(detail::relaxed));",
+           "return one.load(detail::relaxed) == buffer_state::lent;", tests=SETS),
+    # ---- Samples
+    Mutant("sampling: a reader does not look at the version again", SAMPLES,
+           "return version % 2 == 0 && version == version_.load(relaxed);",
+           "return version % 2 == 0;", tests=RECORDS),
+    Mutant("sampling: the version is not odd while a record is written", SAMPLES,
+           "    version_.store(version + 1, relaxed);  ", "    ", tests=RECORDS),
+    Mutant("sampling: a sampled buffer stays so when it is free", POOL,
+           "    states_[number].store(free, detail::relaxed);  // published by the push\n  }\n"
+           "  if (seen",
+           "    states_[number].store(seen == buffer_state::sampled ? seen : free, detail::relaxed);\n"
+           "  }\n  if (seen", tests=SETS),
+    Mutant("sampling: a sampled buffer is no longer lent", CENSUS,
+           "lent ? buffer_state::lent_sampled", "lent ? buffer_state::sampled", tests=SETS),
+    Mutant("sampling: a trip stays where no cache served", CENSUS,
+           "    cache_.rearm();\n", "    (void)0;\n", tests=SETS),
+    Mutant("sampling: calls that no cache serves are not counted", CENSUS,
+           "if (tripped || home.miss_is_due()) {", "if (tripped) {", tests=SETS),
 )
 
 
-def model_command():
+def compiler_command():
     """How tests/model/model_test.cpp is compiled, without what is to be made of it."""
     entries = json.loads((BUILD / "compile_commands.json").read_text("utf-8"))
     line = next(one["command"] for one in entries if one["file"].endswith("model_test.cpp"))
@@ -239,7 +287,7 @@ def model_command():
 
 
 def apply(mutant, folder):
-    for name in ("include", "tests"):
+    for name in ("include", "src", "tests"):
         shutil.copytree(ROOT / name, folder / name)
     path = folder / mutant.file
     text = path.read_text("utf-8")
@@ -262,16 +310,20 @@ def run(mutant):
         folder = Path(name)
         apply(mutant, folder)
         command = [word.replace(str(ROOT / "include"), str(folder / "include"))
-                   for word in model_command()]
-        command += ["-O1", "-o", "model", *sorted(map(str, (folder / "tests/model").glob("*.cpp"))),
-                    str(BUILD / "libringpool.a"), "-lgtest", "-lgtest_main", "-lpthread"]
+                   for word in compiler_command()]
+        sources = [str(one) for test in mutant.tests for one in sorted(folder.glob(test))]
+        sources += [str(folder / mutant.file)] if mutant.file.startswith("src/") else []
+        command += ["-O1", "-o", "ringpool_unit_tests", *sources, str(BUILD / "libringpool.a"),
+                    "-lgmock", "-lgtest", "-lgtest_main", "-lpthread"]
         built = quietly([word for word in command if word != "-c"], folder)
         if built.returncode != 0:
             return "error", built.stderr[-2000:]
         try:
-            ran = quietly(["./model", "--gtest_filter=-model_twins*", "--gtest_fail_fast"], folder)
-            if ran.returncode == 0 and not mutant.survives_because:  # to the end of a large one
-                ran = quietly(["env", "RINGPOOL_MODEL_SCALE=8", "./model",
+            ran = quietly(["./ringpool_unit_tests", "--gtest_filter=-model_twins*:*twin_*",
+                           "--gtest_fail_fast"], folder)
+            to_the_end = mutant.tests == MODEL and not mutant.survives_because
+            if ran.returncode == 0 and to_the_end:  # of a large one
+                ran = quietly(["env", "RINGPOOL_MODEL_SCALE=8", "./ringpool_unit_tests",
                                "--gtest_filter=*owners_that_were_under_way"], folder)
         except subprocess.TimeoutExpired:
             return "killed", "it did not come to an end"

@@ -11,6 +11,7 @@
 
 #include "ringpool/async_alloc.hpp"
 #include "ringpool/detail/probes.hpp"
+#include "ringpool/owner_scope.hpp"
 #include "ringpool/ring_buffer_pool.hpp"
 
 // Edges (release -> acquire):
@@ -58,17 +59,21 @@ struct ring_buffer_pool::sleeper : buffer_waiter {
 };
 
 buffer ring_buffer_pool::alloc_for(std::size_t size, nanoseconds timeout) noexcept {
-  const steady_clock::time_point now = steady_clock::now();
-  const bool for_ever = timeout > steady_clock::time_point::max() - now;
-  return alloc_until(size, for_ever ? steady_clock::time_point::max() : now + timeout);
+  return alloc_until(size, detail::deadline_after(timeout), __builtin_return_address(0));
 }
 
 buffer ring_buffer_pool::alloc_until(std::size_t size, steady_clock::time_point deadline) noexcept {
+  return alloc_until(size, deadline, __builtin_return_address(0));
+}
+
+buffer ring_buffer_pool::alloc_until(std::size_t size, steady_clock::time_point deadline,
+                                     const void* site) noexcept {
   constexpr auto look_every = std::chrono::milliseconds(1);  // where no fence is to be had
-  if (buffer got = alloc_unless_waited_for(size)) {
+  if (buffer got = alloc_unless_waited_for(size, site)) {
     return got;
   }
   sleeper self(size);
+  self.node_.site = site;
   if (!can_ever_serve(size)) {
     count_refusal(size);
     return {};
@@ -93,13 +98,17 @@ buffer ring_buffer_pool::alloc_until(std::size_t size, steady_clock::time_point 
   }
 }
 
-/// Without a wait. Who comes at the same moment as a waiter may still pass it.
 buffer ring_buffer_pool::alloc_unless_waited_for(std::size_t size) noexcept {
+  return alloc_unless_waited_for(size, __builtin_return_address(0));
+}
+
+/// Without a wait. Who comes at the same moment as a waiter may still pass it.
+buffer ring_buffer_pool::alloc_unless_waited_for(std::size_t size, const void* site) noexcept {
   placement taken = take_fast(size);
   if (size == 0) {
-    taken = take_slow(size, source::any, form::handle);
+    taken = take_slow_at(size, source::any, form::handle, site);
   } else if (taken.data == nullptr && !waiters_.any()) {
-    taken = take_slow(size, source::any_for_waiter, form::handle);
+    taken = take_slow_at(size, source::any_for_waiter, form::handle, site);
     look_for_waiters();
     if (ring_buffer_pool& home = home_of(taken); &home != this) {
       home.look_for_waiters();
@@ -117,9 +126,14 @@ bool ring_buffer_pool::can_ever_serve(std::size_t size) const noexcept {
 // ---- The queue ----------------------------------------------------------------------------------
 
 bool ring_buffer_pool::enqueue(buffer_waiter& waiter) noexcept {
+  return enqueue(waiter, __builtin_return_address(0));
+}
+
+bool ring_buffer_pool::enqueue(buffer_waiter& waiter, const void* site) noexcept {
   if (!can_ever_serve(waiter.size())) {
     return false;
   }
+  waiter.node_.site = site;
   waiter.node_.now = detail::wait_node::phase::fresh;  // whatever was cancelled, or served, before
   return add_waiter(waiter) != wait_queue::added::stopped;
 }
@@ -212,9 +226,13 @@ void ring_buffer_pool::serve_waiters_for_upstream() noexcept {
   }
 }
 
-/// Under the queue's lock.
+/// Under the queue's lock. Whoever's thread this is: its owner_scope is not the waiter's.
 bool ring_buffer_pool::take_for(detail::wait_node& node) noexcept {
-  const placement taken = take(node.size, source::any_for_waiter, form::handle);
+  const owner_scope nobody(nullptr);
+  placement taken = take_fast(node.size);
+  if (taken.data == nullptr) {
+    taken = take_slow_at(node.size, source::any_for_waiter, form::handle, node.site);
+  }
   node.data = taken.data;
   node.slot = taken.slot;
   return taken.data != nullptr;
@@ -238,17 +256,18 @@ bool buffer_waiter::cancel() noexcept {
 // ---- A coroutine --------------------------------------------------------------------------------
 
 alloc_awaitable ring_buffer_pool::async_alloc(std::size_t size) noexcept {
-  return {*this, size, {}};
+  return {*this, size, {}, __builtin_return_address(0)};
 }
 
 alloc_awaitable ring_buffer_pool::async_alloc(std::size_t size, async_options options) noexcept {
-  return {*this, size, std::move(options)};
+  return {*this, size, std::move(options), __builtin_return_address(0)};
 }
 
-alloc_awaitable::alloc_awaitable(ring_buffer_pool& home, std::size_t size,
-                                 async_options options) noexcept
+alloc_awaitable::alloc_awaitable(ring_buffer_pool& home, std::size_t size, async_options options,
+                                 const void* site) noexcept
     : buffer_waiter(size, &on_served), options_(std::move(options)) {
   home_ = &home;
+  node_.site = site;
 }
 
 alloc_awaitable::~alloc_awaitable() {
@@ -259,7 +278,7 @@ alloc_awaitable::~alloc_awaitable() {
 }
 
 bool alloc_awaitable::await_ready() noexcept {
-  got_ = home_->alloc_unless_waited_for(size());
+  got_ = home_->alloc_unless_waited_for(size(), node_.site);
   return got_ || !home_->can_ever_serve(size()) || options_.stop.stop_requested();
 }
 

@@ -225,29 +225,30 @@ auto multi_size_ring_pool::take_slow(std::size_t size, source from, form as) noe
 
 buffer multi_size_ring_pool::alloc_for(std::size_t size,
                                        std::chrono::nanoseconds timeout) noexcept {
-  return smallest_fit(size).alloc_for(size, timeout);
+  return smallest_fit(size).alloc_until(size, detail::deadline_after(timeout),
+                                        __builtin_return_address(0));
 }
 
 buffer multi_size_ring_pool::alloc_until(std::size_t size,
                                          std::chrono::steady_clock::time_point deadline) noexcept {
-  return smallest_fit(size).alloc_until(size, deadline);
+  return smallest_fit(size).alloc_until(size, deadline, __builtin_return_address(0));
 }
 
 alloc_awaitable multi_size_ring_pool::async_alloc(std::size_t size) noexcept {
-  return smallest_fit(size).async_alloc(size);
+  return {smallest_fit(size), size, {}, __builtin_return_address(0)};
 }
 
 alloc_awaitable multi_size_ring_pool::async_alloc(std::size_t size,
                                                   async_options options) noexcept {
-  return smallest_fit(size).async_alloc(size, std::move(options));
+  return {smallest_fit(size), size, std::move(options), __builtin_return_address(0)};
 }
 
 buffer multi_size_ring_pool::alloc_unless_waited_for(std::size_t size) noexcept {
-  return smallest_fit(size).alloc_unless_waited_for(size);
+  return smallest_fit(size).alloc_unless_waited_for(size, __builtin_return_address(0));
 }
 
 bool multi_size_ring_pool::enqueue(buffer_waiter& waiter) noexcept {
-  return smallest_fit(waiter.size()).enqueue(waiter);
+  return smallest_fit(waiter.size()).enqueue(waiter, __builtin_return_address(0));
 }
 
 std::size_t multi_size_ring_pool::allocate_bulk(std::size_t size, std::span<void*> out) noexcept {

@@ -171,6 +171,11 @@ auto ring_buffer_pool::take_slow(std::size_t size, source from, form as) noexcep
   return take_slow_at(size, from, as, __builtin_return_address(0));
 }
 
+auto ring_buffer_pool::take_slow_at(std::size_t size, source from, form as,
+                                    const void* site) noexcept -> placement {
+  return samples_ == nullptr ? take_unsampled(size, from, as) : take_sampled(size, from, as, site);
+}
+
 auto ring_buffer_pool::take_unsampled(std::size_t size, source from, form as) noexcept
     -> placement {
   if (size == 0) {
@@ -330,8 +335,7 @@ void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept
   const std::uint64_t elastic_number = elastic_map_.number_at(address);
   if (number < capacity_) {
     const bool first_try = fast_slots_ == 0;  // else the fast path has missed already
-    if (take_back(number, data, used_bytes)) {
-      note_freer(number, __builtin_return_address(0));
+    if (take_back(number, data, used_bytes, __builtin_return_address(0))) {
       if (!(first_try && cache_.try_push(address))) {
         cache_.push(map_, address);
         look_for_waiters();
@@ -339,8 +343,8 @@ void ring_buffer_pool::give_slow(void* pointer, std::size_t used_bytes) noexcept
       }
     }
   } else if (elastic_number < options_.elastic_capacity) {
-    if (take_back(capacity_ + elastic_number, data, used_bytes, buffer_state::used)) {
-      note_freer(capacity_ + elastic_number, __builtin_return_address(0));
+    if (take_back(capacity_ + elastic_number, data, used_bytes, __builtin_return_address(0),
+                  buffer_state::used)) {
       give_elastic(address);
     }
   } else {
@@ -383,7 +387,8 @@ void ring_buffer_pool::deallocate_bulk(std::span<void* const> pointers) noexcept
     const std::uint64_t number = map_.number_at(address);
     if (number >= capacity_) {
       give_slow(pointer, max_buffer_size);
-    } else if (take_back(number, static_cast<std::byte*>(pointer), max_buffer_size)) {
+    } else if (take_back(number, static_cast<std::byte*>(pointer), max_buffer_size,
+                         __builtin_return_address(0))) {
       addresses[count++] = address;
     }
     if (count == std::size(addresses)) {
@@ -396,10 +401,10 @@ void ring_buffer_pool::deallocate_bulk(std::span<void* const> pointers) noexcept
 
 /// Ends the caller's ownership: the buffer may be pushed. False: misuse, nothing changed.
 bool ring_buffer_pool::take_back(std::uint64_t number, std::byte* data, std::size_t bytes,
-                                 buffer_state free) noexcept {
+                                 const void* site, buffer_state free) noexcept {
   const buffer_state seen = states_[number].load(detail::relaxed);
   if (options_.hardened) {
-    if (!hardened_take_back(number, data, free)) {
+    if (!hardened_take_back(number, data, site, free)) {
       return false;
     }
   } else if (!detail::is_out(seen)) {
@@ -493,7 +498,7 @@ bool ring_buffer_pool::canary_intact(const std::byte* data) const noexcept {
   return std::memcmp(data + buffer_size_, &canary, sizeof canary) == 0;
 }
 
-bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data,
+bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data, const void* site,
                                           buffer_state free) noexcept {
   buffer_state seen = states_[number].load(detail::relaxed);
   if (detail::is_out(seen) && !checked_ && !canary_intact(data)) {
@@ -506,6 +511,7 @@ bool ring_buffer_pool::hardened_take_back(std::uint64_t number, std::byte* data,
     misused(misuse_kind::double_free, data, number);
     return false;
   }
+  histories_[number].site.store(site, detail::relaxed);
   histories_[number].last_freer.store(detail::thread_id(), detail::relaxed);
   detail::add_single_writer(histories_[number].free_count, 1U);  // the winner's alone
   if (options_.zero_on_free == zeroing::none && !checked_) {

@@ -35,7 +35,9 @@ struct async_options {
 /// Cost: in the coroutine's frame; no heap.
 class [[nodiscard]] alloc_awaitable : private buffer_waiter {
  public:
-  alloc_awaitable(ring_buffer_pool& home, std::size_t size, async_options options) noexcept;
+  /// `site`: the return address that a census shows.
+  alloc_awaitable(ring_buffer_pool& home, std::size_t size, async_options options,
+                  const void* site) noexcept;
   ~alloc_awaitable();
   alloc_awaitable(const alloc_awaitable&) = delete;
   alloc_awaitable& operator=(const alloc_awaitable&) = delete;

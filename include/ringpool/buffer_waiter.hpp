@@ -23,7 +23,7 @@ using buffer = basic_buffer<ring_buffer_pool>;
 /// Invariant: of callback and a true cancel() there is exactly one for each enqueue().
 /// Progress: cancel: waits for a thread that serves the queue, which runs no callbacks meanwhile.
 /// Thread-safety: cancel: any thread, and callbacks; not signal handlers.
-/// Cost: 72 bytes; no heap.
+/// Cost: 80 bytes; no heap.
 class buffer_waiter {
  public:
   /// Called on the thread that gave the buffer back, or inside enqueue() where there is one, with

@@ -182,19 +182,11 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   RINGPOOL_COLD placement take_slow(std::size_t size, source from, form as) noexcept;
   [[gnu::noinline]] placement take_unsampled(std::size_t size, source from, form as) noexcept;
   placement take_sampled(std::size_t size, source from, form as, const void* site) noexcept;
-  placement take_slow_at(std::size_t size, source from, form as, const void* site) noexcept {
-    return samples_ == nullptr ? take_unsampled(size, from, as)
-                               : take_sampled(size, from, as, site);
-  }
+  placement take_slow_at(std::size_t size, source from, form as, const void* site) noexcept;
   void prepare_sampling() noexcept;
   [[nodiscard]] bool miss_is_due() noexcept;
   void begin_sample(std::uint64_t number, std::size_t size, const void* site) noexcept;
   void end_special(std::uint64_t number, buffer_state seen) noexcept;
-  void note_freer(std::uint64_t number, const void* site) noexcept {
-    if (histories_ != nullptr) {
-      histories_[number].site.store(site, detail::relaxed);
-    }
-  }
   RINGPOOL_COLD void give_slow(void* pointer, std::size_t used_bytes) noexcept;
 
   using wait_queue = detail::basic_wait_queue<detail::wait_policy>;
@@ -205,6 +197,11 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
     void set_waited(bool waited) const noexcept;
     [[nodiscard]] bool settle() const noexcept;
   };
+  // The public ones, called from `site`.
+  [[nodiscard]] buffer alloc_until(std::size_t size, std::chrono::steady_clock::time_point deadline,
+                                   const void* site) noexcept;
+  [[nodiscard]] buffer alloc_unless_waited_for(std::size_t size, const void* site) noexcept;
+  [[nodiscard]] bool enqueue(buffer_waiter& waiter, const void* site) noexcept;
   [[nodiscard]] bool can_ever_serve(std::size_t size) const noexcept;
   [[nodiscard]] bool take_for(detail::wait_node& node) noexcept;
   void deliver_to(detail::wait_node& node) noexcept;
@@ -236,8 +233,8 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   void prepare(std::uint64_t number, std::byte* data, std::size_t visible_bytes) noexcept;
   void clean(std::byte* data, std::size_t bytes) noexcept;
   [[nodiscard]] bool take_back(std::uint64_t number, std::byte* data, std::size_t bytes,
-                               buffer_state free = buffer_state::free) noexcept;
-  [[nodiscard]] bool hardened_take_back(std::uint64_t number, std::byte* data,
+                               const void* site, buffer_state free = buffer_state::free) noexcept;
+  [[nodiscard]] bool hardened_take_back(std::uint64_t number, std::byte* data, const void* site,
                                         buffer_state free) noexcept;
   void give_elastic(std::uintptr_t address) noexcept;
   void give_unknown(void* pointer) noexcept;
@@ -261,11 +258,9 @@ class alignas(2048) ring_buffer_pool {  // its size: a set goes from class to po
   }
 
   // ---- Hot: one line, read by every call, written by raids alone (the gate, in cache_).
-  detail::slot_map map_;  // of the ring's buffers
-  std::uint64_t fast_slots_ =
-      0;  // frees below it may go fast; 0: none (hardened, checked, zeroing)
-  std::uint64_t fast_size_ =
-      0;  // requests of 1 .. it may go fast; 0: none (hardened, checked, faults)
+  detail::slot_map map_;          // of the ring's buffers
+  std::uint64_t fast_slots_ = 0;  // frees below it may go fast; 0: hardened, checked, zeroing
+  std::uint64_t fast_size_ = 0;   // requests of 1 .. it may; 0: hardened, checked, faults
   std::atomic<buffer_state>* states_ = nullptr;
   index_cache cache_;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // A census while others allocate and free: what it reads of a sample is of one allocation, and
-// sites are found as often as they allocate. Their twins read without looking at the version, and
-// sample whichever allocation of a thread comes first after a fixed count.
+// sites are found as often as they allocate. The twin of the first reads without looking at the
+// version; those of the second count frees: tests/unit/census_test.cpp.
 
 #include "ringpool/census.hpp"
 

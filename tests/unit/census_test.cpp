@@ -11,6 +11,7 @@
 #include "../support/books.hpp"
 #include "../support/child_process.hpp"
 #include "../support/misuse_recorder.hpp"
+#include "ringpool/async_alloc.hpp"
 
 namespace ringpool {
 namespace {
@@ -167,6 +168,101 @@ TEST(census_rate, counts_a_bulk_as_its_buffers) {
   test::expect_whole(pool);
 }
 
+TEST(census_rate, is_one_in_the_interval_where_a_turn_comes_while_the_ring_is_spent) {
+  pool_options options = sampled(100);
+  options.elastic_capacity = 256;
+  ring_buffer_pool pool(64, 64, options);
+  std::vector<buffer> held;
+  for (int round = 0; round < 1000; ++round) {
+    for (int i = 0; i < 320; ++i) {
+      held.push_back(pool.alloc(64));
+    }
+    held.clear();
+  }
+  EXPECT_NEAR(static_cast<double>(take_census(pool).sampled_allocs), 3200, 400);
+}
+
+// ---- Whose turn it is ---------------------------------------------------------------------------
+
+/// Which calls a sampler picks: allocations of two sites, and the frees between them.
+class sampling_pool {
+ public:
+  explicit sampling_pool(std::size_t interval) : pool_(64, 64, sampled(interval)) {}
+
+  [[nodiscard]] bool alloc_is_sampled() {
+    const std::uint64_t before = pool_.samples()->taken.load(detail::relaxed);
+    held_.push_back(pool_.allocate(64));
+    return pool_.samples()->taken.load(detail::relaxed) != before;
+  }
+  void free_all() {
+    for (void* const one : held_) {
+      pool_.deallocate(one);
+    }
+    held_.clear();
+  }
+
+ private:
+  ring_buffer_pool pool_;
+  std::vector<void*> held_;
+};
+
+/// The twins: any call moves them on, and the next allocation is sampled. An allocation counts
+/// `AllocStep`, a free 2.
+template <std::uint64_t AllocStep>
+class sampler_of_calls {
+ public:
+  explicit sampler_of_calls(std::size_t interval) : interval_(interval) {}
+
+  [[nodiscard]] bool alloc_is_sampled() {
+    ++held_;
+    if (left_ > 0) {
+      left_ -= static_cast<std::int64_t>(AllocStep);
+      return false;
+    }
+    left_ = static_cast<std::int64_t>(detail::sample_gap(interval_, ++seed_) * AllocStep);
+    return true;
+  }
+  void free_all() { left_ -= 2 * static_cast<std::int64_t>(std::exchange(held_, 0U)); }
+
+ private:
+  std::size_t interval_;
+  std::uint64_t seed_ = 0;
+  std::int64_t left_ = 0;
+  std::size_t held_ = 0;
+};
+
+/// One site allocates once, the other `others` times, then all is freed: the first one's share of
+/// the samples, times `others` + 1: 1 where no site is preferred.
+template <class Sampler>
+double bias_of_the_first(std::size_t others) {
+  Sampler sampler(256);
+  std::uint64_t first = 0;
+  std::uint64_t all = 0;
+  while (all < 20'000) {
+    first += sampler.alloc_is_sampled() ? 1U : 0U;
+    for (std::size_t i = 0; i < others; ++i) {
+      all += sampler.alloc_is_sampled() ? 1U : 0U;
+    }
+    sampler.free_all();
+  }
+  return static_cast<double>(first) / static_cast<double>(first + all) *
+         static_cast<double>(others + 1);
+}
+
+TEST(census_turns, two_sites_that_alternate_are_sampled_equally_often) {
+  EXPECT_NEAR(bias_of_the_first<sampling_pool>(1), 1, 0.04);
+}
+
+TEST(census_turns, a_site_that_comes_after_many_frees_is_not_preferred) {
+  EXPECT_NEAR(bias_of_the_first<sampling_pool>(31), 1, 0.2);
+}
+
+TEST(census_turns, twins_that_count_frees_are_found) {
+  EXPECT_GT(bias_of_the_first<sampler_of_calls<2>>(1), 1.2);
+  EXPECT_GT(bias_of_the_first<sampler_of_calls<126>>(31), 1.3);
+  EXPECT_NEAR(bias_of_the_first<sampler_of_calls<1U << 14>>(31), 1, 0.2);
+}
+
 // ---- Other kinds of buffers ---------------------------------------------------------------------
 
 TEST(census, knows_elastic_buffers) {
@@ -206,15 +302,182 @@ TEST(census, of_a_set_is_one_for_each_class_and_names_the_callers_site) {
               HasSubstr("class 512: 1 held, 1 of them sampled\n  ~1 held for "));
 }
 
-TEST(census, lent_buffers_are_held_without_a_sample) {
-  pool_options options = sampled(1);
+pool_options lending(pool_options options) {
   options.spill = {.class_count = 1, .buffer_limit = 4};
+  return options;
+}
+
+[[gnu::noinline]] buffer alloc_of_set(multi_size_ring_pool& pool, std::size_t size) {
+  buffer one = pool.alloc(size);
+  one.data()[0] = std::byte{2};
+  return one;
+}
+
+TEST(census_spill, a_lent_buffer_is_in_the_census_of_its_own_class_with_the_size_asked_for) {
+  for (const bool hardened : {false, true}) {
+    pool_options options = lending(sampled(1));
+    options.hardened = hardened;
+    multi_size_ring_pool pool({{64, 1}, {512, 16}}, options);
+    {
+      const buffer own = pool.alloc(64);
+      const buffer lent = alloc_of_set(pool, 60);
+      EXPECT_EQ(lent.capacity(), 512U);
+      const census lender = take_census(pool)[1];
+      EXPECT_EQ(lender.held_count, 1U);
+      ASSERT_EQ(lender.sample_count, 1U);
+      EXPECT_EQ(lender.holders[0].size_bytes, 60U);
+      EXPECT_TRUE(
+          is_inside(lender.holders[0].frames[0], reinterpret_cast<const void*>(&alloc_of_set)));
+      EXPECT_EQ(pool.stats().classes[1].spill_in_use, 1U);
+    }
+    const census after = take_census(pool)[1];
+    EXPECT_EQ(after.sample_count, 0U);
+    EXPECT_EQ(std::accumulate(after.ages.begin(), after.ages.end(), std::uint64_t{0}), 1U);
+    EXPECT_EQ(pool.stats().classes[1].spill_in_use, 0U);
+    test::expect_whole(pool);
+  }
+}
+
+TEST(census_spill, lent_buffers_are_sampled_as_often_as_others) {
+  multi_size_ring_pool pool({{64, 1}, {512, 16}}, lending(sampled(20)));
+  const buffer own = pool.alloc(64);
+  for (int i = 0; i < 40'000; ++i) {
+    const buffer lent = pool.alloc(64);
+    ASSERT_EQ(lent.capacity(), 512U);
+  }
+  const census lender = take_census(pool)[1];
+  EXPECT_EQ(lender.alloc_count, 40'000U);
+  EXPECT_NEAR(static_cast<double>(lender.sampled_allocs), 2000, 250);
+  EXPECT_EQ(pool.stats().classes[1].spill_in_use, 0U);
+}
+
+TEST(census_spill, a_double_free_of_a_sampled_lent_buffer_ends_neither_twice) {
+  pool_options options = lending(sampled(1));
+  options.hardened = true;
   multi_size_ring_pool pool({{64, 1}, {512, 16}}, options);
   const buffer own = pool.alloc(64);
+  void* const lent = pool.allocate(64);
+  void* const other = pool.allocate(64);
+  const test::misuse_recorder recorder;
+  pool.deallocate(lent);
+  pool.deallocate(lent);
+  EXPECT_EQ(recorder.last().kind, misuse_kind::double_free);
+  EXPECT_EQ(pool.stats().classes[1].spill_in_use, 1U);
+  EXPECT_EQ(take_census(pool)[1].sample_count, 1U);
+  pool.deallocate(other);
+}
+
+TEST(census_spill, a_forked_child_counts_sampled_buffers_as_lent) {
+  multi_size_ring_pool pool({{64, 1}, {512, 16}}, lending(sampled(1)));
+  const buffer own = pool.alloc(64);
   const buffer lent = pool.alloc(64);
-  EXPECT_EQ(lent.capacity(), 512U);
-  EXPECT_EQ(take_census(pool)[1].held_count, 1U);
-  EXPECT_EQ(take_census(pool)[1].sample_count, 0U);
+  const test::child_result child =
+      test::run_in_child([&] { return pool.stats().classes[1].spill_in_use == 1 ? 0 : 1; });
+  EXPECT_TRUE(child.exited_with(0));
+}
+
+// ---- Those who wait -----------------------------------------------------------------------------
+
+/// Keeps a call in front of it from becoming a jump, whose site would be another's.
+struct no_tail_call {
+  no_tail_call() noexcept { asm volatile("" ::: "memory"); }
+  ~no_tail_call() { asm volatile("" ::: "memory"); }
+};
+
+template <class Pool>
+[[gnu::noinline]] buffer wait_for(Pool& pool) {
+  const no_tail_call here;
+  return pool.alloc_for(48, std::chrono::minutes(1));
+}
+template <class Pool>
+[[gnu::noinline]] buffer wait_until(Pool& pool) {
+  const no_tail_call here;
+  return pool.alloc_until(48, std::chrono::steady_clock::now() + std::chrono::minutes(1));
+}
+template <class Pool>
+[[gnu::noinline]] alloc_awaitable ask(Pool& pool) {
+  const no_tail_call here;
+  return pool.async_alloc(48);
+}
+template <class Pool>
+[[gnu::noinline]] bool enqueue(Pool& pool, buffer_waiter& waiter) {
+  const no_tail_call here;
+  return pool.enqueue(waiter);
+}
+
+/// What a waiter hears of a coroutine.
+struct no_coroutine {
+  [[nodiscard]] void* address() const noexcept { return nullptr; }
+  static no_coroutine from_address(void* /*address*/) noexcept { return {}; }
+  void resume() const noexcept {}
+};
+
+template <class Function>
+void expect_held_by(const census& now, Function* function) {
+  ASSERT_EQ(now.holders.size(), 1U);
+  EXPECT_EQ(now.holders[0].size_bytes, 48U);
+  EXPECT_TRUE(is_inside(now.holders[0].frames[0], reinterpret_cast<const void*>(function)))
+      << symbol_of(now.holders[0].frames[0]);
+}
+
+census first_census(const ring_buffer_pool& pool) { return take_census(pool); }
+census first_census(const multi_size_ring_pool& pool) { return take_census(pool)[0]; }
+
+std::uint64_t waiting(const ring_buffer_pool& pool) { return pool.stats().waiting; }
+std::uint64_t waiting(const multi_size_ring_pool& pool) { return pool.stats().classes[0].waiting; }
+
+/// Served at once, and by another's free, within that one's scope.
+template <class Pool>
+void expect_the_callers_sites(Pool& pool) {
+  {
+    const buffer got = wait_for(pool);
+    expect_held_by(first_census(pool), &wait_for<Pool>);
+  }
+  {
+    const buffer got = wait_until(pool);
+    expect_held_by(first_census(pool), &wait_until<Pool>);
+  }
+  {
+    alloc_awaitable wait = ask(pool);
+    ASSERT_TRUE(wait.await_ready());
+    const buffer got = wait.await_resume();
+    expect_held_by(first_census(pool), &ask<Pool>);
+  }
+  const owner_scope freer("whoever frees");
+  buffer held = pool.alloc(64);
+  buffer got;
+  std::thread sleeper([&] { got = wait_for(pool); });
+  while (waiting(pool) == 0) {
+    std::this_thread::yield();
+  }
+  held.reset();
+  sleeper.join();
+  expect_held_by(first_census(pool), &wait_for<Pool>);
+  EXPECT_EQ(first_census(pool).holders[0].owner, nullptr);
+  {
+    alloc_awaitable wait = ask(pool);
+    ASSERT_FALSE(wait.await_ready());
+    ASSERT_TRUE(wait.await_suspend(no_coroutine{}));
+    got.reset();
+    got = wait.await_resume();
+    expect_held_by(first_census(pool), &ask<Pool>);
+  }
+  static buffer called_with;
+  buffer_waiter waiter(
+      48, [](buffer_waiter& /*self*/, buffer&& from) noexcept { called_with = std::move(from); });
+  ASSERT_TRUE(enqueue(pool, waiter));
+  got.reset();
+  expect_held_by(first_census(pool), &enqueue<Pool>);
+  called_with.reset();
+}
+
+TEST(census_waits, have_the_site_of_who_asked_whoever_served_them) {
+  pool_options options = sampled(1);
+  options.upstream = nullptr;
+  ring_buffer_pool pool(64, 1, options);
+  expect_the_callers_sites(pool);
+  multi_size_ring_pool set({{64, 1}, {512, 1}}, options);
+  expect_the_callers_sites(set);
 }
 
 // ---- What it says -------------------------------------------------------------------------------

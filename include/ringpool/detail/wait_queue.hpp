@@ -16,6 +16,7 @@
 //   R2 -> A2  serve -> serve, pick_all    buffers that were given back before the mark was left
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -41,6 +42,7 @@ struct wait_node {
   phase now = phase::fresh;
   slot_index slot = empty_slot;
   std::byte* data = nullptr;
+  const void* site = nullptr;  ///< who asked: a return address
   std::int64_t since_ns = 0;
   wait_node* previous = nullptr;
   wait_node* next = nullptr;
@@ -59,6 +61,10 @@ struct wait_totals {
   std::uint64_t timeouts = 0;
   std::uint64_t waited_ns = 0;
 };
+
+/// Now and `timeout`; for ever where that is beyond the clock's end.
+[[nodiscard]] std::chrono::steady_clock::time_point deadline_after(
+    std::chrono::nanoseconds timeout) noexcept;
 
 /// Production's policy.
 struct wait_policy : std_atomics {

@@ -55,7 +55,7 @@ struct census {
 };
 
 /// Looks at every buffer's state, 1 byte each, while others allocate and free. Buffers lent to
-/// smaller classes and blocks from upstream are held without a sample. Throws std::bad_alloc.
+/// smaller classes are among them; blocks from upstream have no sample. Throws std::bad_alloc.
 [[nodiscard]] census take_census(const ring_buffer_pool& pool);
 /// One for each class, by rising buffer_size.
 [[nodiscard]] std::vector<census> take_census(const multi_size_ring_pool& pool);

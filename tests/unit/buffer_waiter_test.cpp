@@ -65,7 +65,7 @@ TEST(buffer_waiter, has_no_names_that_a_derived_class_would_shadow) {
       7, [](buffer_waiter&, buffer&&) noexcept {}, 1, 1, 1, 1, 1, 1, true);
   EXPECT_EQ(waiter.size(), 7U);
   EXPECT_EQ(waiter.sum, 7);
-  EXPECT_EQ(sizeof(buffer_waiter), 72U);
+  EXPECT_EQ(sizeof(buffer_waiter), 80U);
 }
 
 TEST(buffer_waiter, is_served_inside_enqueue_where_there_is_a_buffer) {

@@ -14,10 +14,7 @@
 #include <vector>
 
 #include "descriptor.hpp"
-
-// As Debian builds it: its classes have members that depend on this.
-#define CPPHTTPLIB_OPENSSL_SUPPORT  // NOLINT(readability-identifier-naming): its name
-#include <httplib.h>
+#include "http_library.hpp"
 
 namespace ringpool::tools {
 namespace {

@@ -98,4 +98,5 @@ target_compile_options(ringpool_cli PRIVATE ${ringpool_cold_option})
 set_target_properties(ringpool_cli PROPERTIES
   OUTPUT_NAME ringpool
   RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  ENABLE_EXPORTS ON  # names of who holds buffers
   CXX_EXTENSIONS OFF)

@@ -39,6 +39,25 @@ TEST(tools_buffers, a_replaced_bank_is_freed_once_its_last_buffer_is_back) {
   EXPECT_EQ(banks.retired_count(), 0U);
 }
 
+TEST(tools_buffers, holders_are_known_with_sampling_of_replaced_banks_too) {
+  const auto sampling_bank = [](std::size_t interval) {
+    serve_options options;
+    options.classes = {{64, 8}, {512, 8}};
+    options.sampling.interval = interval;
+    return std::make_unique<buffer_bank>(options, 1);
+  };
+  buffer_banks banks(sampling_bank(0));
+  EXPECT_TRUE(banks.holders().empty());
+  banks.replace(sampling_bank(1), 1);
+  const loop_buffer held = banks.current().of_loop(0).try_alloc(50);
+  banks.replace(sampling_bank(1), 2);
+  const std::vector<census> holders = banks.holders();
+  ASSERT_EQ(holders.size(), 3U);  // two in force, one that is retired and held
+  EXPECT_EQ(holders[0].held_count + holders[1].held_count, 0U);
+  EXPECT_EQ(holders[2].buffer_size, 64U);
+  EXPECT_EQ(holders[2].held_count, 1U);
+}
+
 TEST(tools_buffers, counters_of_a_size_go_on_and_those_of_sizes_that_are_no_more_are_kept) {
   buffer_banks banks(bank_of({{64, 8}, {512, 8}}));
   for (const std::size_t size : {50U, 60U, 500U}) {

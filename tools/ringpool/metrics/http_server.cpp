@@ -148,8 +148,8 @@ class request_handler final : public httplib::Server {
 }  // namespace
 
 struct http_server::parts {
-  parts(const endpoint& where, std::function<server_stats()> look)
-      : source(where), told(std::move(look)), handler(told) {
+  parts(const endpoint& where, sources from)
+      : source(where), told(std::move(from)), handler(told) {
     if (::listen(source.fd(), backlog) != 0) {  // shorter than that of the server itself
       throw std::system_error(errno, std::generic_category(),
                               "cannot listen on " + where.to_string());
@@ -198,8 +198,8 @@ struct http_server::parts {
   std::vector<std::thread> threads;
 };
 
-http_server::http_server(const endpoint& where, std::function<server_stats()> look)
-    : parts_(std::make_unique<parts>(where, std::move(look))) {
+http_server::http_server(const endpoint& where, sources from)
+    : parts_(std::make_unique<parts>(where, std::move(from))) {
   ::sigset_t all;
   ::sigset_t before;
   ::sigfillset(&all);

@@ -30,7 +30,7 @@ class http_server {
   static constexpr std::chrono::milliseconds answer_time{5000};
 
   /// Throws std::system_error when it cannot listen.
-  http_server(const endpoint& where, std::function<server_stats()> look);
+  http_server(const endpoint& where, sources from);
   ~http_server();
   http_server(const http_server&) = delete;
   http_server& operator=(const http_server&) = delete;

@@ -23,6 +23,14 @@ def classes(pairs):
     return "".join(f"[[pool.class]]\nbuffer_size = {size}\ncapacity = {count}\n" for size, count in pairs)
 
 
+def counters_of(metrics):
+    return {name: value for name, value in metrics.items() if re.search(r"_(total|count|sum|bucket)(\{|$)", name)}
+
+
+def ran_backwards(before, now):
+    return [name for name, value in counters_of(now).items() if value < before.get(name, 0)]
+
+
 class Configured(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="ringpool-test-")
@@ -145,12 +153,9 @@ class Reloads(Configured):
                 if number:
                     self.reload(server, classes(LARGE if number % 2 else SMALL))
                 now = samples(server.scrape())
-                counters = {name: value for name, value in now.items()
-                            if re.search(r"_(total|count|sum|bucket)(\{|$)", name)}
-                self.assertGreater(len(counters), 20)
-                self.assertEqual({name: (last[name], value) for name, value in counters.items()
-                                  if value < last.get(name, 0)}, {})
-                last.update(counters)
+                self.assertGreater(len(counters_of(now)), 20)
+                self.assertEqual(ran_backwards(last, now), [])
+                last.update(counters_of(now))
                 for size, capacity in LARGE if number % 2 else SMALL:
                     self.assertEqual(capacity, sum(now[f'ringpool_{state}_buffers{{pool="serve",class="{size}"}}']
                                                    for state in ("free", "cached", "held")))
@@ -162,6 +167,8 @@ class Reloads(Configured):
             self.assertEqual(server.terminate()[0], 0)
             sizes = sorted(one[2] for one in records_of(path)[1])
             self.assertEqual(sizes, sorted(6 * [50 + 200 * i for i in range(20)]))
+        with MeteredServer() as twin:  # a server that begins anew at its configuration
+            self.assertIn("ringpool_server_frames_total", ran_backwards(last, samples(twin.scrape())))
 
     def test_twenty_changes_under_load_lose_nothing_and_leave_nothing(self):
         self.write(classes(SMALL))

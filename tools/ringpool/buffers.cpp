@@ -55,7 +55,9 @@ buffer_bank::~buffer_bank() = default;
 loop_buffers& buffer_bank::of_loop(unsigned number) noexcept { return loops_[number]; }
 
 void* buffer_bank::allocate(std::size_t size) noexcept {
-  return pool_ != nullptr ? pool_->allocate(size) : std::malloc(capacity_for(size));
+  // All of what is promised is asked for: upstream, and a checked pool, give no byte more.
+  const std::size_t promised = capacity_for(size);
+  return pool_ != nullptr ? pool_->allocate(promised) : std::malloc(promised);
 }
 
 void buffer_bank::deallocate(void* block) noexcept {

@@ -35,6 +35,8 @@ if(TARGET ringpool::uring)
 else()
   list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(herd|uring_(backend|frames|loop|service|upkeep))\\.cpp$")
 endif()
+set(ringpool_http_sources tools/ringpool/metrics/http_server.cpp tools/ringpool/stats_client.cpp)
+list(FILTER ringpool_tools_sources EXCLUDE REGEX "/(metrics/http_server|stats_client)\\.cpp$")
 set(ringpool_cold_sources ${ringpool_tools_sources})
 set(ringpool_cold_regex "/(advi[cs]e[^/]*|demo[^/]*|million[^/]*|child_server|[^/]*_options|[^/]*report|serve_stats|progress|config/[^/]*|metrics/[^/]*|page/[^/]*|top/[^/]*|advise/(read_[^/]*|packet|frame_scanner|tcp_streams|sample_sink|input_file))\\.cpp$")
 list(FILTER ringpool_cold_sources INCLUDE REGEX "${ringpool_cold_regex}")
@@ -51,9 +53,14 @@ target_link_libraries(ringpool_cold_tools PUBLIC tomlplusplus::tomlplusplus)
 # The one file that parses TOML: its headers are too much to be compiled with others.
 set_source_files_properties(tools/ringpool/config/toml_config.cpp PROPERTIES
   SKIP_UNITY_BUILD_INCLUSION ON)
-# Heavy includes, of their own: HTTP.
-set_source_files_properties(tools/ringpool/metrics/http_server.cpp tools/ringpool/advise/read_live.cpp
-  tools/ringpool/top/stats_client.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+# HTTP, server and client: the library's header takes longest to compile, so once for both.
+add_library(ringpool_http_tools OBJECT ${ringpool_http_sources})
+# In a unity file g++ takes the server's own types for those of a header.
+target_compile_options(ringpool_http_tools PRIVATE ${ringpool_cold_option}
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+set_target_properties(ringpool_http_tools PROPERTIES
+  UNITY_BUILD ${RINGPOOL_UNITY_BUILD}
+  UNITY_BUILD_BATCH_SIZE 0)
 
 # The live page goes into the command: index.html with its style and script, as a raw string.
 set(ringpool_page ${PROJECT_BINARY_DIR}/page)
@@ -72,11 +79,11 @@ target_include_directories(ringpool_cold_tools PRIVATE ${ringpool_page})
 add_library(ringpool_tools STATIC ${ringpool_tools_sources})
 target_link_libraries(ringpool_tools
   PUBLIC ringpool_advice
-  PRIVATE ringpool_cold_tools ZLIB::ZLIB ${ringpool_pcap_library} ${ringpool_httplib_library})
+  PRIVATE ringpool_cold_tools ringpool_http_tools ZLIB::ZLIB ${ringpool_pcap_library} ${ringpool_httplib_library})
 if(TARGET ringpool::uring)
   target_link_libraries(ringpool_tools PUBLIC ringpool::uring)
 endif()
-foreach(target ringpool_cold_tools ringpool_tools)
+foreach(target ringpool_cold_tools ringpool_http_tools ringpool_tools)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/tools/ringpool)
   target_link_libraries(${target}
     PUBLIC ringpool::ringpool CLI11::CLI11 fmt::fmt nlohmann_json::nlohmann_json
@@ -91,4 +98,5 @@ target_compile_options(ringpool_cli PRIVATE ${ringpool_cold_option})
 set_target_properties(ringpool_cli PROPERTIES
   OUTPUT_NAME ringpool
   RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+  ENABLE_EXPORTS ON  # names of who holds buffers
   CXX_EXTENSIONS OFF)

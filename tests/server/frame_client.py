@@ -3,8 +3,10 @@
 
 import json
 import os
+import pty
 import random
 import resource
+import select
 import signal
 import socket
 import struct
@@ -164,6 +166,28 @@ def closed_by_server(peer, seconds=5.0):
         return True
     except socket.timeout:
         return False
+
+
+def run_on_terminal(test, command, environment=os.environ):
+    """What a command writes to a terminal; it must succeed."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(command[0], command, {**environment, "TERM": "xterm"})
+    shown = b""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 0.5)[0]:
+            continue
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # the child has closed its side
+            break
+        if not part:
+            break
+        shown += part
+    os.close(terminal)
+    test.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+    return shown.decode()
 
 
 def main():

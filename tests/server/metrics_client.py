@@ -16,6 +16,12 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopbac
 FRESHNESS = 0.1  # seconds for which the server answers from one look at itself
 
 
+def samples(text):
+    """{name with labels: value} of an exposition."""
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
 class MeteredServer(Server):
     """A server with --metrics on a free loopback port."""
 

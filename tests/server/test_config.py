@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Configuration files and presets of `ringpool serve`, and SIGHUP: nothing lost, nothing left behind."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -9,6 +11,8 @@ import unittest
 
 import frame_client
 from frame_client import Server, exchange, frame, payload_of, receive_exactly
+from metrics_client import MeteredServer, samples
+from test_record import records_of
 
 MIB = 1 << 20
 SMALL = [(64, 1024), (1024, 1024), (4096, 512), (16384, 128)]
@@ -17,6 +21,14 @@ LARGE = [(64, 1024), (256, 1024), (4096, 8192), (16384, 128)]  # 32 MiB in one c
 
 def classes(pairs):
     return "".join(f"[[pool.class]]\nbuffer_size = {size}\ncapacity = {count}\n" for size, count in pairs)
+
+
+def counters_of(metrics):
+    return {name: value for name, value in metrics.items() if re.search(r"_(total|count|sum|bucket)(\{|$)", name)}
+
+
+def ran_backwards(before, now):
+    return [name for name, value in counters_of(now).items() if value < before.get(name, 0)]
 
 
 class Configured(unittest.TestCase):
@@ -100,10 +112,11 @@ class Reloads(Configured):
                 server.settled()
 
     def test_timeouts_and_limits_change_for_connections_that_are_open(self):
-        self.write('[server]\nmax_frame_bytes = 4096\n')
+        tick = "frame_timeout_ms = 400\n"  # a sixteenth of the shortest: 25 ms
+        self.write(f"[server]\nmax_frame_bytes = 4096\n{tick}")
         with Server("--config", self.file, "--loops", "1") as server, server.connect() as peer:
             exchange(self, peer, payload_of(4000, 1))
-            self.reload(server, "[server]\nmax_frame_bytes = 16384\nidle_timeout_ms = 300\nloops = 5\n")
+            self.reload(server, f"[server]\nmax_frame_bytes = 16384\nidle_timeout_ms = 300\nloops = 5\n{tick}")
             exchange(self, peer, payload_of(16000, 2))
             self.assertTrue(frame_client.closed_by_server(peer, 5))
             self.assertEqual(server.stats()["connections"]["closed_by"]["idle_timeout"], 1)
@@ -127,6 +140,35 @@ class Reloads(Configured):
             code, _, err = server.terminate()
             self.assertEqual(code, 0)
             self.assertRegex(err, "^ringpool serve: not reloaded, the configuration before stays: .*:12:")
+
+    def test_counters_of_metrics_and_a_recording_go_on(self):
+        self.write(classes(SMALL))
+        path = self.file + ".record"
+        with MeteredServer("--config", self.file, "--loops", "2", "--record", path, "--record-one-in", "1") as server, \
+                server.connect() as peer:
+            last, recorded = {}, 0
+            for number in range(6):
+                for i in range(20):
+                    exchange(self, peer, payload_of(50 + 200 * i, number))
+                if number:
+                    self.reload(server, classes(LARGE if number % 2 else SMALL))
+                now = samples(server.scrape())
+                self.assertGreater(len(counters_of(now)), 20)
+                self.assertEqual(ran_backwards(last, now), [])
+                last.update(counters_of(now))
+                for size, capacity in LARGE if number % 2 else SMALL:
+                    self.assertEqual(capacity, sum(now[f'ringpool_{state}_buffers{{pool="serve",class="{size}"}}']
+                                                   for state in ("free", "cached", "held")))
+                self.assertEqual(now["ringpool_server_frames_total"], 20 * (number + 1))
+                recording = json.loads(server.ask("/stats.json")[2])["recording"]
+                self.assertEqual((recording["dropped"], recording["stopped"]), (0, ""))
+                self.assertGreaterEqual(recording["samples"], recorded)
+                recorded = recording["samples"]
+            self.assertEqual(server.terminate()[0], 0)
+            sizes = sorted(one[2] for one in records_of(path)[1])
+            self.assertEqual(sizes, sorted(6 * [50 + 200 * i for i in range(20)]))
+        with MeteredServer() as twin:  # a server that begins anew at its configuration
+            self.assertIn("ringpool_server_frames_total", ran_backwards(last, samples(twin.scrape())))
 
     def test_twenty_changes_under_load_lose_nothing_and_leave_nothing(self):
         self.write(classes(SMALL))

@@ -4,14 +4,14 @@
 
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+
+from frame_client import run_on_terminal
 
 RINGPOOL = "ringpool"
 
@@ -137,33 +137,12 @@ class Demo(unittest.TestCase):
     def test_colours_on_a_terminal_and_none_with_no_color(self):
         for variables, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
             with self.subTest(coloured=coloured):
-                shown = self.run_on_terminal([RINGPOOL, *SHORT], variables)
+                environment = {name: value for name, value in self.environment.items() if name != "NO_COLOR"}
+                shown = run_on_terminal(self, [RINGPOOL, *SHORT], {**environment, **variables})
                 report = shown[shown.index("ringpool demo") - 8 :]
                 self.assertEqual("\x1b[1;36m" in report, coloured)
                 self.assertIn("All is well", report)
                 self.assertRegex(shown, r"\[#+\.+\]")
-
-    def run_on_terminal(self, command, variables):
-        environment = {name: value for name, value in self.environment.items() if name != "NO_COLOR"}
-        environment.update(variables, TERM="xterm")
-        child, terminal = pty.fork()
-        if child == 0:
-            os.execve(command[0], command, environment)
-        shown = b""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if not select.select([terminal], [], [], 0.5)[0]:
-                continue
-            try:
-                part = os.read(terminal, 65536)
-            except OSError:  # the child has closed its side
-                break
-            if not part:
-                break
-            shown += part
-        os.close(terminal)
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
-        return shown.decode()
 
 
 class FrontDoor(unittest.TestCase):

@@ -4,8 +4,6 @@
 
 import json
 import os
-import pty
-import select
 import signal
 import socket
 import subprocess
@@ -14,6 +12,7 @@ import tempfile
 import time
 import unittest
 
+from frame_client import run_on_terminal
 from lying_echo import LyingEcho
 
 RINGPOOL = "ringpool"
@@ -203,35 +202,12 @@ class Terminal(unittest.TestCase):
 
     def test_a_bar_is_drawn_on_a_terminal_and_erased_before_the_report(self):
         with LyingEcho() as server:
-            shown = self.run_on_terminal(
-                [RINGPOOL, "load", "--connect", f"127.0.0.1:{server.port}", "--connections", "4"]
-                + ["--seconds", "0.6", "--warm-up", "0.1"]
-            )
+            shown = run_on_terminal(self, [RINGPOOL, "load", "--connect", f"127.0.0.1:{server.port}",
+                                           "--connections", "4", "--seconds", "0.6", "--warm-up", "0.1"])
         self.assertRegex(shown, r"\[#+\.+\]")
         report = shown.rindex("\r\x1b[K")
         self.assertIn("0 lost", shown[report:])
         self.assertNotIn("[#", shown[report:])
-
-    def run_on_terminal(self, command):
-        child, terminal = pty.fork()
-        if child == 0:
-            os.environ["TERM"] = "xterm"
-            os.execv(command[0], command)
-        shown = b""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if not select.select([terminal], [], [], 0.5)[0]:
-                continue
-            try:
-                part = os.read(terminal, 65536)
-            except OSError:  # the child has closed its side
-                break
-            if not part:
-                break
-            shown += part
-        os.close(terminal)
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
-        return shown.decode()
 
     def test_an_interrupt_ends_the_load_with_a_report(self):
         with LyingEcho() as server:

@@ -75,6 +75,24 @@ class SlowReaders(unittest.TestCase):
                 peer.close()
 
 
+class Upstream(unittest.TestCase):
+    def test_frames_that_come_in_parts_are_whole_where_the_heap_serves_them(self):
+        """One that took from the heap what had come, and wrote the rest behind it, ran into its neighbours."""
+        frames = [frame(payload_of(3000, i)) for i in range(8)]
+        with Server("--class", "4096:2", "--class", "16384:2", "--cache-limit", "0", "--upstream-budget", "1000000",
+                    "--loops", "1", "--receive-buffers", "1") as server:
+            peers = [server.connect() for _ in frames]
+            for peer, one in zip(peers, frames):
+                peer.sendall(one[:1000])
+            server.wait_for_stats(lambda s: s["classes"][0]["upstream_in_use_bytes"] >= 4 * 1000)
+            for peer, one in zip(peers, frames):
+                peer.sendall(one[1000:])
+            for peer, one in zip(peers, frames):
+                self.assertEqual(receive_exactly(peer, len(one)), one)
+                peer.close()
+            self.assertEqual(server.terminate()[0], 0)
+
+
 class NoBuffers(unittest.TestCase):
     SMALL = ("--class", "64:4", "--class", "1024:4", "--max-frame", "1024")
 

@@ -12,13 +12,13 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import termios
 import threading
 import time
 import unittest
 
 import frame_client
+from metrics_client import MeteredServer
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "page"))
 from page_server import PageServer, bare, exhausted, well  # noqa: E402
@@ -210,7 +210,7 @@ class Top(unittest.TestCase):
     def test_without_a_terminal_it_is_plain(self):
         server = self.serve(exhausted)
         for options in ((), ("--plain",)):
-            done = run(server.address, "--once", "--interval", "0.2", *options)
+            done = run(server.address, "--once", "--interval", "0.1", *options)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             self.assertNotIn("\x1b", done.stdout)
             lines = done.stdout.splitlines()
@@ -237,7 +237,7 @@ class Top(unittest.TestCase):
         self.assertEqual(process.returncode, -signal.SIGTERM)
 
     def test_what_a_server_does_not_say_is_a_dash_and_the_verdict_its_own(self):
-        done = run(self.serve(bare).address, "--once", "--interval", "0.2")
+        done = run(self.serve(bare).address, "--once", "--interval", "0.1")
         self.assertIn("OK    all well", done.stdout)
         self.assertIn("- median, - 99 %, - 99.9 %, - max", done.stdout)
 
@@ -245,7 +245,7 @@ class Top(unittest.TestCase):
             stats = bare(seconds)
             stats["classes"][0]["refusal_count"] = int(1000 * seconds)
             return stats
-        done = run(self.serve(refusing).address, "--once", "--interval", "0.2")
+        done = run(self.serve(refusing).address, "--once", "--interval", "0.1")
         self.assertRegex(done.stdout, r"BAD   class 64 had no buffer: (9\d\d|1\.\d\d k) refusals/s")
 
     # --- what goes wrong ---
@@ -298,22 +298,14 @@ class Top(unittest.TestCase):
     # --- with a real server ---
 
     def test_a_real_server(self):
-        said = subprocess.run([frame_client.BINARY, "serve", "--help"], capture_output=True, text=True, check=True)
-        if "--metrics" not in said.stdout:
-            self.skipTest("this ringpool has no serve --metrics")
-        with tempfile.TemporaryDirectory(prefix="ringpool-top-") as folder:
-            port_file = os.path.join(folder, "port")
-            with frame_client.Server("--metrics", "127.0.0.1:0", "--metrics-port-file", port_file) as server:
-                frame_client.until(lambda: os.path.exists(port_file), 5, "it tells its port")
-                address = pathlib.Path(port_file).read_text("utf-8").strip()
-                with server.connect() as peer:
-                    for i in range(100):
-                        frame_client.exchange(self, peer, frame_client.payload_of(50, i))
-                    done = run(address, "--once", "--interval", "0.2")
-                self.assertEqual((done.returncode, done.stderr), (0, ""))
-                self.assertIn("OK    all well", done.stdout)
-                self.assertIn("1 open, 1 idle", done.stdout)
-                self.assertIn("16384 B", done.stdout)
+        with MeteredServer() as server, server.connect() as peer:
+            for i in range(100):
+                frame_client.exchange(self, peer, frame_client.payload_of(50, i))
+            done = run(server.metrics_address, "--once", "--interval", "0.1")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("OK    all well", done.stdout)
+            self.assertIn("1 open, 1 idle", done.stdout)
+            self.assertIn("16384 B", done.stdout)
 
 
 if __name__ == "__main__":

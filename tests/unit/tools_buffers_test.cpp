@@ -39,6 +39,40 @@ TEST(tools_buffers, a_replaced_bank_is_freed_once_its_last_buffer_is_back) {
   EXPECT_EQ(banks.retired_count(), 0U);
 }
 
+TEST(tools_buffers, what_a_buffer_from_upstream_can_hold_was_taken_from_it) {
+  serve_options options;
+  options.classes = {{4096, 2}};
+  options.cache_limit = 0;
+  options.upstream_budget_bytes = 10'000;
+  buffer_bank bank(options, 1);
+  std::vector<loop_buffer> held;
+  for (int i = 0; i < 4; ++i) {
+    held.push_back(bank.of_loop(0).try_alloc(100));
+    ASSERT_TRUE(held.back());
+    std::memset(held.back().data(), i, held.back().capacity());
+  }
+  EXPECT_EQ(bank.class_stats()[0].upstream_in_use_bytes, held[2].capacity() + held[3].capacity());
+}
+
+TEST(tools_buffers, holders_are_known_with_sampling_of_replaced_banks_too) {
+  const auto sampling_bank = [](std::size_t interval) {
+    serve_options options;
+    options.classes = {{64, 8}, {512, 8}};
+    options.sampling.interval = interval;
+    return std::make_unique<buffer_bank>(options, 1);
+  };
+  buffer_banks banks(sampling_bank(0));
+  EXPECT_TRUE(banks.holders().empty());
+  banks.replace(sampling_bank(1), 1);
+  const loop_buffer held = banks.current().of_loop(0).try_alloc(50);
+  banks.replace(sampling_bank(1), 2);
+  const std::vector<census> holders = banks.holders();
+  ASSERT_EQ(holders.size(), 3U);  // two in force, one that is retired and held
+  EXPECT_EQ(holders[0].held_count + holders[1].held_count, 0U);
+  EXPECT_EQ(holders[2].buffer_size, 64U);
+  EXPECT_EQ(holders[2].held_count, 1U);
+}
+
 TEST(tools_buffers, counters_of_a_size_go_on_and_those_of_sizes_that_are_no_more_are_kept) {
   buffer_banks banks(bank_of({{64, 8}, {512, 8}}));
   for (const std::size_t size : {50U, 60U, 500U}) {

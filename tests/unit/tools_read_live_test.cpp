@@ -63,8 +63,8 @@ TEST(read_live, an_address_that_is_none_or_does_not_answer_is_an_error_that_name
       static_cast<void>(read_live(address));
       FAIL();
     } catch (const read_error& error) {
-      EXPECT_THAT(error.what(), HasSubstr(std::string(address) + ": "));
-      EXPECT_THAT(error.what(), HasSubstr("accepted: ADDR:PORT of `ringpool serve --metrics`"));
+      EXPECT_THAT(error.what(), HasSubstr(address));
+      EXPECT_THAT(error.what(), HasSubstr("; accepted: ADDR:PORT"));
     }
   }
 }

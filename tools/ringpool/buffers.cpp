@@ -28,6 +28,7 @@ pool_options pool_options_of(const serve_options& options) {
   }
   result.zero_on_free = options.zero_on_free;
   result.hardened = options.hardened;
+  result.sampling = options.sampling;
   return result;
 }
 
@@ -42,6 +43,7 @@ buffer_bank::buffer_bank(const serve_options& options, unsigned loop_count) {
   }
   pool_ = std::make_unique<multi_size_ring_pool>(std::span<const size_class>(options.classes),
                                                  pool_options_of(options));
+  samples_ = options.sampling.interval != 0;
   for (const size_class& one : options.classes) {
     class_sizes_.push_back(std::min<std::size_t>(one.buffer_size, loop_buffer::most_capacity));
   }
@@ -53,7 +55,9 @@ buffer_bank::~buffer_bank() = default;
 loop_buffers& buffer_bank::of_loop(unsigned number) noexcept { return loops_[number]; }
 
 void* buffer_bank::allocate(std::size_t size) noexcept {
-  return pool_ != nullptr ? pool_->allocate(size) : std::malloc(capacity_for(size));
+  // All of what is promised is asked for: upstream, and a checked pool, give no byte more.
+  const std::size_t promised = capacity_for(size);
+  return pool_ != nullptr ? pool_->allocate(promised) : std::malloc(promised);
 }
 
 void buffer_bank::deallocate(void* block) noexcept {
@@ -82,6 +86,10 @@ unsigned buffer_bank::class_of(std::size_t size) const noexcept {
 
 std::vector<pool_stats> buffer_bank::class_stats() const {
   return pool_ != nullptr ? pool_->stats().classes : std::vector<pool_stats>{};
+}
+
+std::vector<census> buffer_bank::holders() const {
+  return samples_ ? take_census(*pool_) : std::vector<census>{};
 }
 
 std::uint64_t buffer_bank::taken() const noexcept {
@@ -199,6 +207,19 @@ auto buffer_banks::stats() const -> sums {
       add_counters(sum, *before);
       one = sum.front();
       result.retired.erase(before);
+    }
+  }
+  return result;
+}
+
+std::vector<census> buffer_banks::holders() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<census> result = current_->holders();
+  for (const retired_bank& one : retired_) {
+    for (census& each : one.bank->holders()) {
+      if (each.held_count != 0) {
+        result.push_back(std::move(each));
+      }
     }
   }
   return result;

@@ -13,6 +13,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <ringpool/census.hpp>
 #include <ringpool/codec/frame.hpp>
 #include <ringpool/multi_size_ring_pool.hpp>
 #include <utility>
@@ -67,6 +68,8 @@ class buffer_bank {
   [[nodiscard]] multi_size_ring_pool* pool() const noexcept { return pool_.get(); }
   /// One a class by rising size; empty with malloc.
   [[nodiscard]] std::vector<pool_stats> class_stats() const;
+  /// Likewise; empty without sampling, too.
+  [[nodiscard]] std::vector<census> holders() const;
   /// Taken by loops so far, and not yet given back; with io_uring 0: there handles have no loop.
   [[nodiscard]] std::uint64_t taken() const noexcept;
   [[nodiscard]] std::uint64_t held() const noexcept;
@@ -79,6 +82,7 @@ class buffer_bank {
  private:
   std::unique_ptr<multi_size_ring_pool> pool_;
   std::vector<std::size_t> class_sizes_;
+  bool samples_ = false;
   std::deque<loop_buffers> loops_;
 };
 
@@ -179,7 +183,7 @@ class alignas(cache_line_bytes) loop_buffers {
 ///
 /// Invariant: counters of a class never fall: those of freed banks are kept as sums.
 /// Progress: blocking: a lock that the loops' threads never take.
-/// Thread-safety: stats() from any thread, the rest from one.
+/// Thread-safety: stats() and holders() from any thread, the rest from one.
 /// Cost: two sets of pools while the last buffers of the old one are out.
 class buffer_banks {
  public:
@@ -201,6 +205,9 @@ class buffer_banks {
     std::uint64_t retired_sets = 0;  ///< whose memory is still there
   };
   [[nodiscard]] sums stats() const;
+  /// Of the classes in force, and then of retired ones with buffers that are out; empty without
+  /// sampling.
+  [[nodiscard]] std::vector<census> holders() const;
 
  private:
   struct retired_bank {

@@ -349,6 +349,8 @@ server_stats frame_server::snapshot() const {
   return sum;
 }
 
+std::vector<census> frame_server::holders() const { return parts_->banks.holders(); }
+
 // --- other options while it runs ---
 
 void frame_server::reconfigure(const serve_options& options) {

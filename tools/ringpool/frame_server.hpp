@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <ringpool/census.hpp>
 #include <ringpool/stats.hpp>
 #include <string>
 #include <vector>
@@ -76,10 +77,10 @@ struct server_stats {
 ///
 /// Invariant: connections_open = accepted - closed; buffers_in_use is 0 while every connection is
 ///   idle.
-/// Progress: start() and stop() block: for the threads, and for the drain. snapshot() waits for
-///   nobody.
+/// Progress: start() and stop() block: for the threads, and for the drain. snapshot() and
+///   holders() wait for nobody.
 ///   reconfigure() and free_retired() wait for no loop.
-/// Thread-safety: snapshot() and request_stop() from any thread, the rest from one.
+/// Thread-safety: snapshot(), holders() and request_stop() from any thread, the rest from one.
 /// Cost: one thread a loop.
 class frame_server {
  public:
@@ -104,6 +105,8 @@ class frame_server {
   }
 
   [[nodiscard]] server_stats snapshot() const;
+  /// Who holds the buffers, class by class; empty without sampling. Looks at each buffer's state.
+  [[nodiscard]] std::vector<census> holders() const;
 
   /// Goes on with other options, as plan_reload() made them: no connection is closed for it and no
   /// frame lost. Where those of the pool differ there is a new set of pools from now on, and the

@@ -76,7 +76,8 @@ void write_stats(const frame_server& server, const serve_options& options) {
     return;
   }
   try {
-    replace_file(options.stats_file, to_json(server.snapshot()));
+    const std::vector<census> holders = server.holders();
+    replace_file(options.stats_file, to_json(server.snapshot(), {.holders = &holders}));
   } catch (const std::exception& error) {  // a server goes on without
     complain(fmt::format("cannot write {}: {}", options.stats_file, error.what()));
   }
@@ -155,7 +156,9 @@ std::unique_ptr<http_server> serve_metrics(const frame_server& server,
   if (!endpoint::parse(options.metrics_listen, where)) {
     return nullptr;
   }
-  return std::make_unique<http_server>(where, [&server] { return server.snapshot(); });
+  return std::make_unique<http_server>(where,
+                                       sources{.stats = [&server] { return server.snapshot(); },
+                                               .holders = [&server] { return server.holders(); }});
 }
 
 /// True where no file is wanted, too.

@@ -15,6 +15,12 @@ namespace ringpool::tools {
 
 struct verdict;
 
+/// What a server tells of itself apart from its counts.
+struct told_besides {
+  const verdict* status = nullptr;               ///< what is wrong with it; nullptr: unknown
+  const std::vector<census>* holders = nullptr;  ///< nullptr, or empty: not known
+};
+
 /// Adds `serve` and its options; they are written to `options` when the command line is parsed.
 void add_serve_command(CLI::App& app, serve_options& options);
 
@@ -27,7 +33,7 @@ void apply_arguments(const std::vector<std::string>& arguments, serve_options& o
 /// it cannot serve, 2 for bad options.
 [[nodiscard]] int run_serve(const serve_options& asked, const std::vector<std::string>& arguments);
 
-/// The statistics file: one JSON object. `status`: what is wrong with the server; nullptr: unknown.
-[[nodiscard]] std::string to_json(const server_stats& stats, const verdict* status = nullptr);
+/// The statistics file: one JSON object.
+[[nodiscard]] std::string to_json(const server_stats& stats, const told_besides& besides = {});
 
 }  // namespace ringpool::tools

@@ -103,6 +103,19 @@ void add_buffer_options(CLI::App& serve, serve_options& options) {
       ->type_name("COUNT")
       ->check(CLI::Range(std::size_t{0}, max_capacity))
       ->capture_default_str();
+  serve
+      .add_option(
+          "--sample-interval", options.sampling.interval,
+          "Know of one in so many allocations who holds it; 0: of none; 128 is a good choice")
+      ->type_name("COUNT")
+      ->check(CLI::Range(std::size_t{0}, max_sample_interval))
+      ->capture_default_str();
+  serve
+      .add_option("--sample-depth", options.sampling.depth,
+                  "Frames of the stack that are known of these")
+      ->type_name("COUNT")
+      ->check(CLI::Range(std::size_t{1}, max_sample_depth))
+      ->capture_default_str();
   add_time(serve, "--elastic-decay", options.elastic_decay,
            "Give the memory of further buffers back once they are idle for this long");
   serve

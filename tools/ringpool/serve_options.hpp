@@ -53,6 +53,7 @@ struct serve_options {
   spill_options spill{};
   std::chrono::milliseconds elastic_decay{2000};  ///< idle elastic memory goes after this long
   memory_options memory{};                        ///< of the ring's buffers
+  sampling_options sampling{};                    ///< who holds buffers; interval 0: unknown
   std::size_t cache_limit = 128;                  ///< most buffers that one thread may cache
   std::size_t upstream_budget_bytes = 0;
   std::size_t send_queue_bytes = 65536;  ///< of buffers held for one connection's peer to read

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <ringpool/census.hpp>
 #include <ringpool/config.hpp>
 
 #include "metrics/verdict.hpp"
@@ -86,9 +88,38 @@ json to_object(const recording_stats& stats) {
           {"stopped", stats.stopped}};
 }
 
+json to_object(const holder& one) {
+  json result{{"site", symbol_of(one.frames.front())}};
+  if (one.frames.size() > 1) {
+    json& callers = result["callers"] = json::array();
+    for (std::size_t i = 1; i < one.frames.size(); ++i) {
+      callers.push_back(symbol_of(one.frames[i]));
+    }
+  }
+  if (one.owner != nullptr) {
+    result["owner"] = one.owner;
+    result["owner_id"] = one.owner_id;
+  }
+  result["count"] = one.held_count;
+  result["oldest_ms"] = one.oldest_ms;
+  return result;
+}
+
+json to_object(const census& of) {
+  constexpr std::size_t most = 5;
+  json largest = json::array();
+  for (std::size_t i = 0; i < std::min(most, of.holders.size()); ++i) {
+    largest.push_back(to_object(of.holders[i]));
+  }
+  return {{"buffer_size", of.buffer_size},
+          {"held", of.held_count},
+          {"sampled", of.sample_count},
+          {"largest", largest}};
+}
+
 }  // namespace
 
-std::string to_json(const server_stats& stats, const verdict* status) {
+std::string to_json(const server_stats& stats, const told_besides& besides) {
   json classes = json::array();
   for (const pool_stats& one : stats.classes) {
     classes.push_back(to_object(one));
@@ -135,10 +166,16 @@ std::string to_json(const server_stats& stats, const verdict* status) {
                     {"bytes_per_connection", stats.bytes_per_connection()}};
   json whole{{"version", fmt::format("{}.{}.{}", RINGPOOL_VERSION_MAJOR, RINGPOOL_VERSION_MINOR,
                                      RINGPOOL_VERSION_PATCH)}};
-  if (status != nullptr) {
-    whole["status"] = to_json(*status);
+  if (besides.status != nullptr) {
+    whole["status"] = to_json(*besides.status);
   }
   whole.update(result);
+  if (besides.holders != nullptr && !besides.holders->empty()) {
+    json& holders = whole["holders"] = json::array();
+    for (const census& one : *besides.holders) {
+      holders.push_back(to_object(one));
+    }
+  }
   return whole.dump(2) + "\n";
 }
 

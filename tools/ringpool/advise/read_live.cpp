@@ -2,20 +2,16 @@
 #include "read_live.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-// As Debian builds it: its classes have members that depend on this.
-#define CPPHTTPLIB_OPENSSL_SUPPORT
-#include <httplib.h>
-
-#include "../listener.hpp"
 #include "../report.hpp"
+#include "../stats_client.hpp"
 #include "input_file.hpp"
 
 namespace ringpool::tools {
@@ -23,47 +19,17 @@ namespace {
 
 using json = nlohmann::json;
 
-constexpr std::chrono::seconds patience{5};
-constexpr std::size_t most_answer_bytes = std::size_t{4} << 20;
 constexpr const char* accepted_address =
     "ADDR:PORT of `ringpool serve --metrics`, such as 127.0.0.1:9464";
 
-const char* reason_of(httplib::Error error) {
-  switch (error) {
-    case httplib::Error::Connection: return "nobody listens there, or lets us in";
-    case httplib::Error::ConnectionTimeout: return "no connection within 5 s";
-    case httplib::Error::Canceled: return "more than 4 MiB";
-    default: return "no answer in HTTP within 5 s";
-  }
-}
-
 std::string fetch_statistics(const std::string& address) {
-  endpoint where;
-  if (!endpoint::parse(address, where) || where.port == 0) {
-    throw read_error(
-        fmt::format("{}: not a numeric ADDR:PORT; accepted: {}", address, accepted_address));
+  try {
+    return stats_client(address).fetch();
+  } catch (const std::invalid_argument& error) {  // it says what is accepted
+    throw read_error(error.what());
+  } catch (const stats_error& error) {
+    throw read_error(fmt::format("{}; accepted: {}", error.what(), accepted_address));
   }
-  std::string host = address.substr(0, address.rfind(':'));
-  if (host.starts_with('[')) {
-    host = host.substr(1, host.size() - 2);
-  }
-  httplib::Client client(host, where.port);
-  client.set_connection_timeout(patience);
-  client.set_read_timeout(patience);
-  std::string body;
-  const httplib::Result answer = client.Get("/stats.json", [&](const char* data, std::size_t size) {
-    body.append(data, size);
-    return body.size() <= most_answer_bytes;
-  });
-  if (!answer) {
-    throw read_error(fmt::format("{}: cannot read /stats.json: {}; accepted: {}", address,
-                                 reason_of(answer.error()), accepted_address));
-  }
-  if (answer->status != 200) {
-    throw read_error(fmt::format("{}: it answers /stats.json with status {}; accepted: {}", address,
-                                 answer->status, accepted_address));
-  }
-  return body;
 }
 
 /// A number of at most `most`; 0 where there is none of that name.

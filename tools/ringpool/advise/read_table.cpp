@@ -42,7 +42,7 @@ std::string_view trimmed(std::string_view text) noexcept {
 }
 
 /// Printable, and short enough for a message.
-std::string quoted(std::string_view text) {
+std::string quoted_text(std::string_view text) {
   std::string result(text.substr(0, 32));
   std::replace_if(
       result.begin(), result.end(), [](char letter) { return letter < ' ' || letter > '~'; }, '?');
@@ -183,7 +183,7 @@ class table_reader {
       const bool known = one.text == "size" || one.text == "count" || one.text == "at_ns" ||
                          one.text == "held_ns" || one.text == "weight";
       if (!known) {
-        fail(one.column, quoted(one.text) + " is no column's name", accepted_headers);
+        fail(one.column, quoted_text(one.text) + " is no column's name", accepted_headers);
       }
       if (!columns_.emplace(one.text, columns_.size()).second) {
         fail(one.column, "the column " + one.text + " is there twice", accepted_headers);
@@ -207,7 +207,7 @@ class table_reader {
     if (one.text.empty() || stop != end || error != std::errc{} || value < least || value > most) {
       fail(one.column,
            one.text.empty() ? fmt::format("{} is missing", name)
-                            : fmt::format("{} is no {}", quoted(one.text), name),
+                            : fmt::format("{} is no {}", quoted_text(one.text), name),
            fmt::format("a whole number from {} to {}", least, most));
     }
     return value;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ringpool/census.hpp>
 #include <utility>
 
 #include "page/page.hpp"
@@ -13,6 +14,9 @@ namespace ringpool::tools {
 namespace {
 
 constexpr const char* plain_text = "text/plain; charset=utf-8";
+constexpr const char* nothing_sampled =
+    "who holds buffers is known where allocations are sampled: --sample-interval 128, or\n"
+    "sample_interval = 128 in [pool] of the configuration file\n";
 
 std::string_view trimmed(std::string_view text) noexcept {
   const std::size_t first = text.find_first_not_of(" \t");
@@ -72,7 +76,12 @@ http_answer answers::answer(std::string_view method, std::string_view path,
   }
   if (path == "/stats.json") {
     const std::shared_ptr<const sight> seen = last_sight();
-    return {200, "application/json", to_json(seen->stats, &seen->status)};
+    return {200, "application/json", to_json(seen->stats, {.status = &seen->status})};
+  }
+  if (path == "/outstanding") {
+    const std::shared_ptr<const std::string> text = last_outstanding();
+    return text->empty() ? http_answer{404, plain_text, nothing_sampled}
+                         : http_answer{200, plain_text, *text};
   }
   if (path == "/healthz") {
     return {200, plain_text, "ok\n"};
@@ -80,20 +89,34 @@ http_answer answers::answer(std::string_view method, std::string_view path,
   if (path == "/") {
     return {200, "text/html; charset=utf-8", std::string(page_html())};
   }
-  return {404, plain_text, "there are /, /metrics, /stats.json and /healthz\n"};
+  return {404, plain_text, "there are /, /metrics, /stats.json, /outstanding and /healthz\n"};
 }
 
 std::shared_ptr<const answers::sight> answers::last_sight() {
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
   if (last_ == nullptr || now - looked_ >= freshness) {
-    sight seen{.stats = look_(), .status = {}};
+    sight seen{.stats = from_.stats(), .status = {}};
     seen.status =
         keeper_.judge_now(seen.stats, std::chrono::nanoseconds(now.time_since_epoch()).count());
     last_ = std::make_shared<const sight>(std::move(seen));
     looked_ = now;
   }
   return last_;
+}
+
+std::shared_ptr<const std::string> answers::last_outstanding() {
+  const std::lock_guard lock(outstanding_mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  if (outstanding_ == nullptr || now - counted_ >= freshness) {
+    std::string text;
+    for (const census& one : from_.holders()) {
+      text += to_text(one);
+    }
+    outstanding_ = std::make_shared<const std::string>(std::move(text));
+    counted_ = now;
+  }
+  return outstanding_;
 }
 
 }  // namespace ringpool::tools

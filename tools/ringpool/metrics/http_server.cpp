@@ -14,10 +14,7 @@
 #include <vector>
 
 #include "descriptor.hpp"
-
-// As Debian builds it: its classes have members that depend on this.
-#define CPPHTTPLIB_OPENSSL_SUPPORT  // NOLINT(readability-identifier-naming): its name
-#include <httplib.h>
+#include "http_library.hpp"
 
 namespace ringpool::tools {
 namespace {
@@ -28,15 +25,32 @@ using std::chrono::milliseconds;
 constexpr int nice_level = 10;
 constexpr milliseconds look_again{100};  // whether it is to stop
 
+/// What the workers know of each other.
+struct shared_state {
+  int source = -1;  // the listener
+  std::atomic<bool> stopping{false};
+  std::atomic<unsigned> free_workers{0};
+
+  // relaxed, both: a flag and a hint alone
+  [[nodiscard]] bool is_stopping() const noexcept {
+    return stopping.load(std::memory_order_relaxed);
+  }
+  /// True when there are connections that no worker is free for.
+  [[nodiscard]] bool others_wait() const noexcept {
+    ::pollfd one{source, POLLIN, 0};
+    return free_workers.load(std::memory_order_relaxed) == 0 && ::poll(&one, 1, 0) > 0;
+  }
+};
+
 /// A connection, read up to max_request_bytes and within times that are for the whole of it: who
 /// sends or reads a byte a second is cut off as well.
 class bounded_stream final : public httplib::Stream {
  public:
-  bounded_stream(int fd, const std::atomic<bool>& stopping) noexcept
-      : fd_(fd), stopping_(stopping), end_(clock::now() + http_server::request_time) {}
+  bounded_stream(int fd, const shared_state& shared) noexcept
+      : fd_(fd), shared_(shared), begin_(clock::now()) {}
 
   [[nodiscard]] bool is_readable() const override {
-    return next_ < filled_ || (filled_ < input_.size() && wait_for(POLLIN, end_));
+    return next_ < filled_ || (filled_ < input_.size() && wait_for(POLLIN, request_end()));
   }
   [[nodiscard]] bool is_writable() const override { return wait_for(POLLOUT, answer_end()); }
 
@@ -80,15 +94,20 @@ class bounded_stream final : public httplib::Stream {
   }
 
  private:
+  [[nodiscard]] clock::time_point request_end() const noexcept {
+    return begin_ + http_server::request_time;
+  }
   [[nodiscard]] clock::time_point answer_end() const noexcept {
-    return end_ + http_server::answer_time;
+    return request_end() + http_server::answer_time;
   }
 
   [[nodiscard]] bool wait_for(short event, clock::time_point end) const noexcept {
     ::pollfd one{fd_, event, 0};
-    while (!stopping_.load(std::memory_order_relaxed)) {  // relaxed: a flag alone
-      const auto left = std::chrono::ceil<milliseconds>(end - clock::now());
-      if (left.count() <= 0) {
+    while (!shared_.is_stopping()) {
+      const auto now = clock::now();
+      const auto left = std::chrono::ceil<milliseconds>(end - now);
+      if (left.count() <= 0 ||
+          (now - begin_ >= http_server::crowded_time && shared_.others_wait())) {
         return false;
       }
       if (::poll(&one, 1, static_cast<int>(std::min(left, look_again).count())) > 0) {
@@ -99,7 +118,7 @@ class bounded_stream final : public httplib::Stream {
   }
 
   [[nodiscard]] bool fill() noexcept {
-    while (filled_ < input_.size() && wait_for(POLLIN, end_)) {
+    while (filled_ < input_.size() && wait_for(POLLIN, request_end())) {
       const ssize_t got =
           ::recv(fd_, input_.data() + filled_, input_.size() - filled_, MSG_DONTWAIT);
       if (got > 0) {
@@ -114,8 +133,8 @@ class bounded_stream final : public httplib::Stream {
   }
 
   int fd_;
-  const std::atomic<bool>& stopping_;
-  clock::time_point end_;
+  const shared_state& shared_;
+  clock::time_point begin_;
   std::array<char, http_server::max_request_bytes> input_;
   std::size_t filled_ = 0;
   std::size_t next_ = 0;
@@ -151,17 +170,18 @@ class request_handler final : public httplib::Server {
 }  // namespace
 
 struct http_server::parts {
-  parts(const endpoint& where, std::function<server_stats()> look)
-      : source(where), told(std::move(look)), handler(told) {
+  parts(const endpoint& where, sources from) : source(where), told(std::move(from)), handler(told) {
     if (::listen(source.fd(), backlog) != 0) {  // shorter than that of the server itself
       throw std::system_error(errno, std::generic_category(),
                               "cannot listen on " + where.to_string());
     }
+    shared.source = source.fd();
   }
 
   void work() noexcept {
     ::setpriority(PRIO_PROCESS, static_cast<::id_t>(::gettid()), nice_level);
-    while (!stopping.load(std::memory_order_relaxed)) {  // relaxed: a flag alone
+    shared.free_workers.fetch_add(1, std::memory_order_relaxed);  // relaxed: a hint, here and below
+    while (!shared.is_stopping()) {
       ::pollfd one{source.fd(), POLLIN, 0};
       if (::poll(&one, 1, -1) > 0) {
         serve_next();
@@ -172,11 +192,13 @@ struct http_server::parts {
   void serve_next() noexcept {
     const descriptor peer(next_peer());
     if (peer) {
+      shared.free_workers.fetch_sub(1, std::memory_order_relaxed);
       try {
-        bounded_stream stream(peer.get(), stopping);
+        bounded_stream stream(peer.get(), shared);
         handler.serve(stream);
       } catch (const std::exception&) {  // no memory: this one gets no answer
       }
+      shared.free_workers.fetch_add(1, std::memory_order_relaxed);
     }
   }
 
@@ -197,12 +219,12 @@ struct http_server::parts {
   answers told;
   request_handler handler;
   std::mutex accept_mutex;
-  std::atomic<bool> stopping{false};
+  shared_state shared;
   std::vector<std::thread> threads;
 };
 
-http_server::http_server(const endpoint& where, std::function<server_stats()> look)
-    : parts_(std::make_unique<parts>(where, std::move(look))) {
+http_server::http_server(const endpoint& where, sources from)
+    : parts_(std::make_unique<parts>(where, std::move(from))) {
   ::sigset_t all;
   ::sigset_t before;
   ::sigfillset(&all);
@@ -222,7 +244,7 @@ http_server::http_server(const endpoint& where, std::function<server_stats()> lo
 http_server::~http_server() { stop(); }
 
 void http_server::stop() noexcept {
-  parts_->stopping.store(true, std::memory_order_relaxed);  // relaxed: a flag alone
+  parts_->shared.stopping.store(true, std::memory_order_relaxed);  // relaxed: a flag alone
   parts_->source.shut();
   for (std::thread& one : parts_->threads) {
     one.join();

@@ -17,8 +17,9 @@ namespace ringpool::tools {
 /// counts, and go first where processors are short (nice 10).
 ///
 /// Invariant: connections = threads at most; those that wait are in the kernel, `backlog` at most.
-/// Progress: a connection ends after request_time + answer_time; the destructor waits for less than
-///   a second.
+/// Progress: a connection ends after request_time + answer_time, and after crowded_time for one
+/// that
+///   is waited for while others wait for a thread; the destructor waits for less than a second.
 /// Thread-safety: construction and destruction on one thread; `answers` is called on its own.
 /// Cost: `thread_count` threads that sleep; max_request_bytes and an answer for each.
 class http_server {
@@ -28,9 +29,10 @@ class http_server {
   static constexpr std::size_t max_request_bytes = 8192;  ///< all of it, head and body
   static constexpr std::chrono::milliseconds request_time{2000};
   static constexpr std::chrono::milliseconds answer_time{5000};
+  static constexpr std::chrono::milliseconds crowded_time{200};  ///< while others wait
 
   /// Throws std::system_error when it cannot listen.
-  http_server(const endpoint& where, std::function<server_stats()> look);
+  http_server(const endpoint& where, sources from);
   ~http_server();
   http_server(const http_server&) = delete;
   http_server& operator=(const http_server&) = delete;

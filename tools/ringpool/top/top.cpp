@@ -21,8 +21,8 @@
 #include <CLI/CLI.hpp>
 
 #include "load.hpp"
+#include "stats_client.hpp"
 #include "top/live_terminal.hpp"
-#include "top/stats_client.hpp"
 #include "top/top_view.hpp"
 
 namespace ringpool::tools {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "top/stats_client.hpp"
+#include "stats_client.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -8,10 +8,7 @@
 
 #include <fmt/format.h>
 
-// As Debian builds it: its classes have members that depend on this.
-#define CPPHTTPLIB_OPENSSL_SUPPORT
-#include <httplib.h>
-
+#include "http_library.hpp"
 #include "load_target.hpp"
 
 namespace ringpool::tools {

@@ -142,7 +142,7 @@ class Page(unittest.TestCase):
     def test_what_a_server_does_not_say_is_a_dash(self):
         self.open(bare)
         self.assertEqual((self.level(), self.text("#verdict")), ("none", "this server sends no verdict"))
-        self.assertIn("Service time, 99th percentile\n–\n–\nmedian –, 99.9 % –, max –", self.text("#tiles"))
+        self.assertIn("Service time, 99th percentile\n–\n–\nmedian –, 99.9 % –\n", self.text("#tiles"))
         self.assertEqual(self.cells(0)["Waiting"], "–")
         self.assertEqual(self.text("#sizes").split(), ["–", "–", "–"])
         self.assertNotRegex(self.text("body"), "NaN|undefined|null|Infinity")
@@ -164,7 +164,7 @@ class Page(unittest.TestCase):
             return stats
         self.open(with_histogram)
         self.assertIn("Service time, 99th percentile\n2.04 µs\n", self.text("#tiles"))
-        self.assertIn("median 1.54 µs, 99.9 % 2.05 µs, max –", self.text("#tiles"))
+        self.assertIn("median 1.54 µs, 99.9 % 2.05 µs\n", self.text("#tiles"))
 
     def test_a_server_that_goes_and_comes_back(self):
         server = self.open()

@@ -97,6 +97,11 @@ class Advise(unittest.TestCase):
         self.assertIn("a power of two", self.advise("mix:game", "--today", "64:100", code=2))
         self.assertIn("accepted: up to 1e+07", self.advise("mix:game", "--rate", 1e8, "--hold", 9, code=2))
         self.advise("mix:game", "--cover", 2, code=2)
+        for option in ("--rate", "--hold", "--cover"):
+            self.assertIn("Value nan not in range", self.advise("mix:game", option, "nan", code=2))
+        self.assertIn("in range 0 to 65535", self.advise("mix:game", "--port", 99999, code=2))
+        os.mkfifo(self.folder / "pipe")
+        self.assertIn("is a pipe or device; accepted: a file", self.advise(self.folder / "pipe", code=3))
         self.advise(code=2)
         unwritable = self.folder / "no" / "r.json"
         self.assertIn("cannot write", self.advise("mix:game", "--rate", 1e4, "--no-replay", "--json",

@@ -81,6 +81,29 @@ class Files(Configured):
         code, _, err = self.command("--config", self.file)
         self.assertEqual((code, err.splitlines()), (2, [f"ringpool serve: {line}" for line in wrong]))
 
+    def test_a_key_of_very_many_parts_is_an_error_and_no_overflow_of_the_stack(self):
+        for text in (".".join(["a"] * 50000) + " = 1\n", "[" + ".".join(["a"] * 50000) + "]\n"):
+            self.write(text)
+            code, _, err = self.command("--check-config", self.file)
+            self.assertEqual(code, 2)
+            self.assertIn("a key of more than 16 parts; accepted: table.key", err)
+
+    def test_of_very_many_faults_the_first_are_told_and_the_others_counted(self):
+        self.write("".join(f"k{i} = 1\n" for i in range(1000)))
+        lines = self.command("--check-config", self.file)[2].splitlines()
+        self.assertEqual((len(lines), lines[-1]), (21, f"{self.file}: and 980 more"))
+
+    def test_a_pipe_is_refused_and_not_waited_for(self):
+        os.mkfifo(self.file)
+        code, _, err = self.command("--config", self.file)
+        self.assertEqual(code, 2)
+        self.assertIn("it is a pipe or device; accepted: a file", err)
+
+    def test_what_is_no_number_is_no_time(self):
+        code, _, err = self.command("--idle-timeout", "nan")
+        self.assertEqual(code, 2)
+        self.assertIn("Value nan not in range 0 to 86400", err)
+
     def test_presets_are_printed_and_served(self):
         code, out, _ = self.command("--print-preset", "iot")
         self.assertEqual(code, 0)
@@ -92,6 +115,17 @@ class Files(Configured):
 
 
 class Reloads(Configured):
+    def test_buffers_that_memory_does_not_hold_are_refused_at_the_start_and_by_sighup(self):
+        vast = classes([(1 << 30, 1 << 14)])
+        self.write(vast)
+        code, _, err = self.command("--config", self.file, "--listen", "127.0.0.1:0")
+        self.assertEqual(code, 2)
+        self.assertIn("the --class buffers take 16777216 MiB from the start", err)
+        self.write(classes(SMALL))
+        with Server("--config", self.file, "--loops", "1") as server, server.connect() as peer:
+            self.assertEqual(self.reload(server, vast)["configuration"]["refused_reloads"], 1)
+            exchange(self, peer, payload_of(3000, 1))
+
     def test_half_frames_go_on_and_their_pools_are_there_until_they_are_done(self):
         self.write(classes(SMALL))
         with Server("--config", self.file, "--loops", "2") as server:

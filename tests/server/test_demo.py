@@ -168,7 +168,10 @@ class FrontDoor(unittest.TestCase):
             self.assertTrue(all(c.isprintable() or c == "\n" for c in out), out)
 
     def test_no_subcommand_and_an_unknown_one_end_with_2(self):
-        for arguments in ((), ("fly",), ("demo", "--connections", "0"), ("demo", "--rounds", "x")):
+        for arguments in ((), ("fly",), ("demo", "--connections", "0"), ("demo", "--rounds", "x"),
+                          ("demo", "--rate", "nan"),
+                          ("load", "--connect", "127.0.0.1:1", "--rate", "nan"),
+                          ("top", "127.0.0.1:1", "--interval", "nan"), ("million", "--rate", "nan")):
             code, _, err = self.run_command(*arguments)
             self.assertEqual(code, 2, arguments)
             self.assertNotEqual(err, "")

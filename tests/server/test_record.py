@@ -2,6 +2,7 @@
 """`serve --record`: what is in the file, and what a full or impossible one does to the server."""
 
 import os
+import signal
 import struct
 import subprocess
 import tempfile
@@ -84,6 +85,24 @@ class Recording(unittest.TestCase):
                               "--record", "/nowhere/at/all"], capture_output=True, text=True, timeout=10)
         self.assertEqual(run.returncode, 1)
         self.assertIn("cannot record to /nowhere/at/all: No such file or directory", run.stderr)
+
+    def test_a_pipe_is_refused_at_once_and_not_waited_for(self):
+        os.mkfifo(self.path)
+        run = subprocess.run([frame_client.BINARY, "serve", "--listen", "127.0.0.1:0", "--backend", BACKEND,
+                              "--record", self.path], capture_output=True, text=True, timeout=10)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("a pipe or socket (accepted: a file)", run.stderr)
+
+    def test_statistics_that_may_not_be_written_are_an_error_that_the_server_survives(self):
+        stats = self.path + ".json"
+        command = ["prlimit", "--fsize=64", frame_client.BINARY, "serve", "--listen", "127.0.0.1:0",
+                   "--backend", BACKEND, "--stats-file", stats]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+            server.stdout.readline()  # it listens
+            server.send_signal(signal.SIGUSR1)
+            self.assertEqual(server.stderr.readline(), f"ringpool serve: cannot write {stats}: File too large\n")
+            server.terminate()
+            self.assertEqual(server.wait(10), 0)
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ TEST(tools_config, every_fault_is_named_where_it_is_with_what_is_accepted) {
 TEST(tools_config, keys_that_contradict_are_named_as_keys_where_they_are_set) {
   const auto faults = read_toml("[server]\n\nmax_frame_bytes = \"64KiB\"\n", "f", {}).faults;
   ASSERT_EQ(faults.size(), 1U);
-  EXPECT_EQ(faults[0].rfind("f:3:1: server.max_frame_bytes: server.max_frame_bytes 65536 is above "
+  EXPECT_EQ(faults[0].rfind("f:3:1: server.max_frame_bytes: 65536 is above "
                             "the largest pool.class, 16384 bytes",
                             0),
             0U)

@@ -19,6 +19,7 @@
 #include "load_options.hpp"
 #include "load_report.hpp"
 #include "load_session.hpp"
+#include "number_range.hpp"
 #include "stop_signal.hpp"
 
 namespace ringpool::tools {
@@ -249,7 +250,7 @@ void add_demo_command(CLI::App& app, demo_options& options) {
       ->check(CLI::Range(1U, 1000U))
       ->capture_default_str();
   command->add_option("--round-seconds", options.round_seconds, "Length of a closed-loop round")
-      ->check(CLI::Range(0.1, 3600.0))
+      ->check(number_range(0.1, 3600.0))
       ->capture_default_str();
   command->add_option("--open-rounds", options.open_rounds, "Open-loop rounds with each server")
       ->check(CLI::Range(1U, 1000U))
@@ -257,13 +258,13 @@ void add_demo_command(CLI::App& app, demo_options& options) {
   command
       ->add_option("--open-round-seconds", options.open_round_seconds,
                    "Length of an open-loop round")
-      ->check(CLI::Range(0.1, 3600.0))
+      ->check(number_range(0.1, 3600.0))
       ->capture_default_str();
   command
       ->add_option(
           "--rate", options.rate,
           "Frames a second of the open loop; without it a quarter of what the closed loop reached")
-      ->check(CLI::Range(1.0, 1e8));
+      ->check(number_range(1.0, 1e8));
   add_progress_option(*command, options.progress);
   command->add_option("--json", options.json_file, "Write the report to this file too")
       ->type_name("FILE");

@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include "number_range.hpp"
+
 namespace ringpool::tools {
 namespace {
 
@@ -39,12 +41,12 @@ void add_traffic_options(CLI::App& load, load_options& options) {
       ->check(CLI::Range(0U, most_idle_connections))
       ->capture_default_str();
   load.add_option("--seconds", options.seconds, "How long to measure, after the warm-up")
-      ->check(CLI::Range(0.05, 86400.0))
+      ->check(number_range(0.05, 86400.0))
       ->capture_default_str();
   auto* const rate = load.add_option("--rate", options.rate,
                                      "Open loop: this many frames a second in all, each due at a "
                                      "fixed time; latency counts from then")
-                         ->check(CLI::Range(0.1, 1e8));
+                         ->check(number_range(0.1, 1e8));
   load.add_option("--pipeline", options.pipeline,
                   "Closed loop: frames outstanding on each connection")
       ->check(CLI::Range(1U, 1024U))
@@ -68,15 +70,15 @@ void add_run_options(CLI::App& load, load_options& options) {
       ->check(CLI::Range(1U, 64U))
       ->capture_default_str();
   load.add_option("--warm-up", options.warm_up, "Seconds of traffic before measuring")
-      ->check(CLI::Range(0.0, 3600.0))
+      ->check(number_range(0.0, 3600.0))
       ->capture_default_str();
   load.add_option("--drain", options.drain,
                   "Seconds to wait at the end for echoes; later ones are lost")
-      ->check(CLI::Range(0.0, 3600.0))
+      ->check(number_range(0.0, 3600.0))
       ->capture_default_str();
   load.add_option("--connect-timeout", options.connect_timeout,
                   "Seconds that setting up all connections may take")
-      ->check(CLI::Range(0.1, 3600.0))
+      ->check(number_range(0.1, 3600.0))
       ->capture_default_str();
   add_progress_option(load, options.progress);
   load.add_option("--json", options.json_file, "Write the whole report to this file")

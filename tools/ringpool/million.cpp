@@ -23,6 +23,7 @@
 #include "load_session.hpp"
 #include "memory_use.hpp"
 #include "million_report.hpp"
+#include "number_range.hpp"
 #include "stop_signal.hpp"
 
 namespace ringpool::tools {
@@ -302,10 +303,10 @@ void add_million_command(CLI::App& app, million_options& options) {
       ->check(CLI::Range(1U, 1000U))
       ->capture_default_str();
   million->add_option("--rate", options.rate, "Frames a second in a round")
-      ->check(CLI::Range(1.0, 1e6))
+      ->check(number_range(1.0, 1e6))
       ->capture_default_str();
   million->add_option("--seconds", options.seconds, "Length of a round")
-      ->check(CLI::Range(0.1, 60.0))
+      ->check(number_range(0.1, 60.0))
       ->capture_default_str();
   million->add_option("--loops", options.loops, "Event loops of each server")
       ->check(CLI::Range(1U, 64U))

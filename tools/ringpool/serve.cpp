@@ -202,6 +202,10 @@ int run_serve(const serve_options& asked, const std::vector<std::string>& argume
   if (!found.faults.empty()) {
     return exit_bad_options;
   }
+  if (const std::string fault = find_memory_fault(found.options); !fault.empty()) {
+    complain(fault);
+    return exit_bad_options;
+  }
   const ::sigset_t signals = block_signals(!asked.config.empty());
   try {
     reloader configured(asked, arguments, std::move(found.options));

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "listener.hpp"
+#include "number_range.hpp"
 #include "serve.hpp"
 
 namespace ringpool::tools {
@@ -49,7 +50,7 @@ void add_time(CLI::App& app, const std::string& name, std::chrono::milliseconds&
            value = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000.0 + 0.5));
          },
          meaning)
-      ->check(CLI::Range(0.0, 86400.0))
+      ->check(number_range(0.0, 86400.0))
       ->type_name("SECONDS")
       ->default_str(fmt::format("{:g}", static_cast<double>(value.count()) / 1000.0));
 }

@@ -12,6 +12,8 @@
 #include <ringpool/codec/frame.hpp>
 #include <ringpool/config.hpp>
 
+#include "../number_range.hpp"
+
 namespace ringpool::tools {
 namespace {
 
@@ -69,6 +71,7 @@ void add_input_options(CLI::App& advise, advise_options& options) {
       ->type_name("INPUT");
   advise.add_flag("--packets", options.packets, "Captures: UDP packets, not frames of TCP streams");
   advise.add_option("--port", options.port, "Captures: the server's port; 0: guessed, or all")
+      ->check(CLI::Range(0U, 65535U))
       ->capture_default_str();
   advise.add_option("--max-frame", options.max_frame_bytes, "Captures: largest payload of a frame")
       ->type_name("BYTES")
@@ -80,10 +83,10 @@ void add_input_options(CLI::App& advise, advise_options& options) {
           "How long a buffer is held, where the input does not say; captures: after its last "
           "byte came. 0.001 if not given")
       ->type_name("SECONDS")
-      ->check(CLI::Range(1e-9, 86400.0));
+      ->check(number_range(1e-9, 86400.0));
   advise.add_option("--rate", options.rate, "Allocations a second, where the input does not say")
       ->type_name("COUNT")
-      ->check(CLI::Range(1e-3, 1e9));
+      ->check(number_range(1e-3, 1e9));
 }
 
 void add_choice_options(CLI::App& advise, advise_options& options) {
@@ -96,18 +99,18 @@ void add_choice_options(CLI::App& advise, advise_options& options) {
       .add_option("--cover", options.cover,
                   "Share of the allocations that the largest class holds; larger ones go upstream")
       ->type_name("SHARE")
-      ->check(CLI::Range(0.001, 1.0))
+      ->check(number_range(0.001, 1.0))
       ->capture_default_str();
   advise
       .add_option("--exhaustion", options.exhaustion,
                   "Largest share of a class's allocations that may find its ring empty")
       ->type_name("SHARE")
-      ->check(CLI::Range(1e-7, 0.5))
+      ->check(number_range(1e-7, 0.5))
       ->capture_default_str();
   advise
       .add_option("--headroom", options.headroom, "Factor on the capacity that the traffic needed")
       ->type_name("FACTOR")
-      ->check(CLI::Range(1.0, 100.0))
+      ->check(number_range(1.0, 100.0))
       ->capture_default_str();
   advise
       .add_option(

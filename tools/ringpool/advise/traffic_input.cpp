@@ -82,6 +82,10 @@ input_kind kind_of(const std::string& input) {
     throw read_error(
         fmt::format("'{}': no such file, and no ADDR:PORT; accepted: {}", input, accepted_inputs));
   }
+  if (!std::filesystem::is_regular_file(input,
+                                        error)) {  // a pipe can be read once, and this is twice
+    throw read_error(fmt::format("'{}' is a pipe or device; accepted: {}", input, accepted_inputs));
+  }
   std::ifstream file(input, std::ios::binary);
   if (!file) {
     throw read_error(fmt::format("'{}' cannot be read: {}", input, std::strerror(errno)));

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "config_keys.hpp"
 #include "descriptor.hpp"
 #include "load.hpp"
+#include "machine_memory.hpp"
 #include "presets.hpp"
 #include "serve.hpp"
 #include "toml_config.hpp"
@@ -25,7 +27,13 @@ constexpr std::size_t largest_file_bytes = std::size_t{1} << 20;
 
 /// What is wrong with it; empty: `text` is the file.
 std::string read_file(const std::string& path, std::string& text) {
-  const descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Not of a pipe: who opens one waits for its writer, and SIGHUP reads the file again.
+  const descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct ::stat about {};
+  if (file && ::fstat(file.get(), &about) == 0 && !S_ISREG(about.st_mode) &&
+      !S_ISDIR(about.st_mode)) {
+    return fmt::format("{}: cannot be read: it is a pipe or device; accepted: a file", path);
+  }
   std::array<char, 65536> part;
   ::ssize_t got = file ? 1 : -1;
   while (got > 0 && text.size() <= largest_file_bytes) {
@@ -76,6 +84,26 @@ configuration configure(const serve_options& asked, const std::vector<std::strin
     result.faults.push_back(std::move(fault));
   }
   return result;
+}
+
+std::string find_memory_fault(const serve_options& options) {
+  const std::uint64_t available = machine_memory_now().available;
+  if (options.buffers == buffer_kind::malloc || available == 0) {
+    return {};
+  }
+  double wanted = 0;
+  for (const size_class& one : options.classes) {
+    if (one.settings.prefault.value_or(options.memory.prefault)) {
+      wanted += static_cast<double>(one.buffer_size) * static_cast<double>(one.capacity);
+    }
+  }
+  constexpr double mib = 1 << 20;
+  return wanted <= static_cast<double>(available)
+             ? std::string()
+             : fmt::format(
+                   "the --class buffers take {:.0f} MiB from the start, and {:.0f} MiB of memory "
+                   "are available; accepted: less, or --no-prefault",
+                   wanted / mib, static_cast<double>(available) / mib);
 }
 
 bool only_prints(const serve_options& asked) noexcept {

@@ -21,6 +21,10 @@ struct configuration {
 [[nodiscard]] configuration configure(const serve_options& asked,
                                       const std::vector<std::string>& arguments);
 
+/// What of it this machine cannot do now: buffers made resident at the start that its memory does
+/// not hold, for which the kernel would kill the process; empty: nothing.
+[[nodiscard]] std::string find_memory_fault(const serve_options& options);
+
 /// --print-preset and --check-config: prints, and returns the exit code.
 [[nodiscard]] bool only_prints(const serve_options& asked) noexcept;
 [[nodiscard]] int print_configuration(const serve_options& asked,

@@ -43,6 +43,9 @@ std::string reloader::try_reload(frame_server& server) {
   if (!plan.fault.empty()) {
     return refused(server, plan.fault);
   }
+  if (std::string fault = find_memory_fault(plan.options); !fault.empty()) {
+    return refused(server, fault);
+  }
   if (!plan.changed.empty()) {
     server.reconfigure(plan.options);
     options_ = plan.options;

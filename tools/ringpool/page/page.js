@@ -87,7 +87,7 @@
     { name: 'Connections open', key: 'open', value: (v) => count(v.open), top: count,
       more: (s, v) => `${count(s.connections?.idle)} idle, ${perSecond(v.accepted)} accepted` },
     { name: 'Service time, 99th percentile', key: 'p99', value: (v) => micros(v.p99), top: micros,
-      more: (s, v) => `median ${micros(v.p50)}, 99.9\u00a0% ${micros(v.p999)}, max ${micros(v.max)}` },
+      more: (s, v) => `median ${micros(v.p50)}, 99.9\u00a0% ${micros(v.p999)}${known(v.max) ? `, max ${micros(v.max)}` : ''}` },
     { name: 'Memory, resident', key: 'resident', value: (v) => bytes(v.resident), top: bytes,
       more: (s, v) => `${bytes(s.bytes_per_connection)} a connection, ${bytes(v.upstream)} from upstream` },
   ];

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +20,22 @@ std::uint64_t unix_time_ns() noexcept {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
                                         std::chrono::system_clock::now().time_since_epoch())
                                         .count());
+}
+
+/// Not of a pipe or a socket: open(2) waits for its reader, and so would the writer.
+descriptor open_record(const std::string& path) {
+  // O_NONBLOCK changes nothing for files and devices.
+  descriptor file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0644));
+  struct ::stat about {};
+  const bool is_pipe = file ? ::fstat(file.get(), &about) == 0 &&
+                                  (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode))
+                            : errno == ENXIO;  // a pipe that nobody reads
+  if (is_pipe) {
+    throw std::system_error(std::make_error_code(std::errc::invalid_argument),
+                            "cannot record to " + path + ", a pipe or socket (accepted: a file)");
+  }
+  return file;
 }
 
 }  // namespace
@@ -131,7 +148,7 @@ traffic_recording::traffic_recording(const settings& chosen)
       begin_(std::chrono::steady_clock::now()),
       encoded_(std::make_unique<std::vector<std::uint8_t>>(
           format::block_header_bytes + loop_recorder::block_records * format::record_bytes)) {
-  file_.reset(::open(chosen.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  file_ = open_record(chosen.path);
   std::array<std::uint8_t, format::header_bytes> header{};
   std::copy(format::magic.begin(), format::magic.end(), header.begin());
   format::store(&header[8], format::version);

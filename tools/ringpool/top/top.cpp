@@ -21,6 +21,7 @@
 #include <CLI/CLI.hpp>
 
 #include "load.hpp"
+#include "number_range.hpp"
 #include "stats_client.hpp"
 #include "top/live_terminal.hpp"
 #include "top/top_view.hpp"
@@ -168,7 +169,7 @@ void add_top_command(CLI::App& app, top_options& options) {
       ->type_name("ADDR:PORT")
       ->required();
   top->add_option("--interval", options.interval_s, "Time between two looks")
-      ->check(CLI::Range(0.1, 3600.0))
+      ->check(number_range(0.1, 3600.0))
       ->type_name("SECONDS")
       ->capture_default_str();
   top->add_flag("--once", options.once, "One picture, an interval after the start, and no more");

@@ -154,10 +154,10 @@ std::string server_lines(const top_picture& picture, const top_layout& layout,
   const auto time = [&](double service_times::*member) {
     return micros(service ? std::optional<double>((*service).*member) : std::nullopt);
   };
-  result +=
-      fmt::format("{}{} median, {} 99 %, {} 99.9 %, {} max\n", label("service time"),
-                  time(&service_times::p50_us), time(&service_times::p99_us),
-                  time(&service_times::p999_us), micros(service ? service->max_us : std::nullopt));
+  result += fmt::format("{}{} median, {} 99 %, {} 99.9 %{}\n", label("service time"),
+                        time(&service_times::p50_us), time(&service_times::p99_us),
+                        time(&service_times::p999_us),
+                        service && service->max_us ? ", " + micros(service->max_us) + " max" : "");
   result += fmt::format("{}{} resident, {} a connection, {} from upstream\n", label("memory"),
                         format_bytes(static_cast<double>(stats.resident_bytes)),
                         format_bytes(stats.bytes_per_connection()),

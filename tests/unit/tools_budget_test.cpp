@@ -40,12 +40,12 @@ TEST(tools_budget, an_account_of_one_thread_crosses_its_marks_as_any_other) {
       loop_account::settings{.limit_bytes = 100, .high_bytes = 60, .low_bytes = 30});
   account reference(account::settings{.limit_bytes = 100, .high_bytes = 60, .low_bytes = 30});
   for (const int step : {50, 10, -20, 40, 40, -40, -15, 30, 35, -65, 60, -30}) {
-    const auto bytes = static_cast<std::uint64_t>(step < 0 ? -step : step);
+    const auto size = static_cast<std::uint64_t>(step < 0 ? -step : step);
     if (step > 0) {
-      ASSERT_EQ(one.try_charge(bytes), reference.try_charge(bytes)) << step;
+      ASSERT_EQ(one.try_charge(size), reference.try_charge(size)) << step;
     } else {
-      one.refund(bytes);
-      reference.refund(bytes);
+      one.refund(size);
+      reference.refund(size);
     }
     ASSERT_EQ(one.used_bytes(), reference.used_bytes()) << step;
     ASSERT_EQ(one.pressed(), reference.pressed()) << step;
@@ -54,8 +54,8 @@ TEST(tools_budget, an_account_of_one_thread_crosses_its_marks_as_any_other) {
 
 TEST(tools_budget, a_list_keeps_those_who_hold_most_in_order) {
   holder_list list;
-  for (const std::uint64_t bytes : {3, 0, 9, 1, 7, 5, 2, 8}) {
-    list.add(bytes, -1);
+  for (const std::uint64_t held_bytes : {3U, 0U, 9U, 1U, 7U, 5U, 2U, 8U}) {
+    list.add(held_bytes, -1);
   }
   std::vector<std::uint64_t> held;
   for (const holder& one : list) {

@@ -383,8 +383,7 @@ void frame_service::enqueue_large(connection& peer) noexcept {
   if (active.queue.empty()) {
     active.send_tick = tick_;
   }
-  counts_.frames.add();
-  counts_.bytes.add(active.large->length);
+  counts_.add_frame(active.large->length);
   active.queue.splice(active.large->parts);
   large_frames_.release(*std::exchange(active.large, nullptr));
 }

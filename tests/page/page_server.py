@@ -9,7 +9,7 @@ import time
 
 CLASSES = ((64, 8192), (256, 4096), (1024, 2048), (4096, 1024), (16384, 256))
 REASONS = ("peer", "reset", "protocol", "idle_timeout", "frame_timeout", "send_timeout", "drained", "slow",
-           "drain_timeout")
+           "drain_timeout", "shed")
 
 
 def size_class(size, ring, seconds, *, held, rate, cached=130, **further):

@@ -127,6 +127,8 @@ serve_options any_good_options(std::mt19937_64& random) {
   options.metrics_listen = "[::1]:9100";
   options.backend = backend_kind::epoll;
   options.mode = server_mode::echo;
+  options.connection_budget_bytes = random() % 2 == 0 ? 0 : std::size_t{1} << 30;
+  options.room_budget_bytes = 0;
   options.max_frame_bytes = static_cast<std::uint32_t>(size);
   options.elastic_floor = 0;
   options.spill.buffer_limit = 1;

@@ -191,6 +191,61 @@ TEST_F(FrameQueue, swaps_all_that_it_is_with_another) {
   EXPECT_EQ(gathered(other), header_text(5) + "again");
 }
 
+TEST_F(FrameQueue, takes_all_that_another_has_behind_its_own) {
+  for (std::size_t own = 0; own <= 15; ++own) {
+    for (const bool with_room : {false, true}) {  // a chunk that nothing was pushed into
+      queue one(chunks_);
+      queue other(chunks_);
+      std::string expected;
+      for (std::size_t i = 0; i < own; ++i) {
+        push_payload(one, "own");
+        expected += header_text(3) + "own";
+      }
+      if (with_room) {
+        ASSERT_TRUE(one.make_room());
+      }
+      expected += fill(other);
+      const std::size_t held = one.held_bytes() + other.held_bytes();
+      const std::uint32_t count = one.frame_count() + other.frame_count();
+      one.splice(other);
+      ASSERT_TRUE(other.empty());
+      ASSERT_EQ(other.held_bytes(), 0U);
+      ASSERT_EQ(one.held_bytes(), held);
+      ASSERT_EQ(one.frame_count(), count);
+      push_payload(one, "more");
+      expected += header_text(4) + "more";
+      std::string sent;
+      while (!one.empty()) {
+        const std::string offered = gathered(one, 5);
+        ASSERT_FALSE(offered.empty()) << own;
+        const std::size_t taken = std::min<std::size_t>(7, offered.size());
+        sent += offered.substr(0, taken);
+        one.drop_sent(taken);
+      }
+      ASSERT_EQ(sent, expected) << own;
+      push_payload(other, "again");
+      ASSERT_EQ(gathered(other), header_text(5) + "again");
+    }
+  }
+}
+
+TEST_F(FrameQueue, gives_its_payer_back_what_it_no_longer_holds) {
+  connection_budget payer(loop_account::settings{.limit_bytes = 1000});
+  {
+    queue under_test(chunks_, &payer);
+    for (const std::string text : {"abc", "defgh", "ij"}) {
+      ASSERT_TRUE(payer.try_charge(text.size()));
+      push_bytes(under_test, text);
+    }
+    EXPECT_EQ(payer.used_bytes(), 10U);
+    under_test.drop_sent(5);
+    EXPECT_EQ(payer.used_bytes(), 7U);
+    under_test.drop_front();
+    EXPECT_EQ(payer.used_bytes(), 2U);
+  }
+  EXPECT_EQ(payer.used_bytes(), 0U);
+}
+
 TEST_F(FrameQueue, takes_frames_off_the_front_with_their_buffers) {
   queue under_test(chunks_);
   for (int i = 0; i < 30; ++i) {

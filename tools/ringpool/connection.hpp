@@ -4,10 +4,12 @@
 //   connection (32 bytes, one an open socket) --active--> session (while something is in flight)
 //                                                          decoder: half a frame and its buffer
 //                                                          queue:   frames the peer has yet to read
+//                                                          budget:  is charged with all of that
 
 #include <cstdint>
 #include <ringpool/codec/frame.hpp>
 
+#include "budget.hpp"
 #include "buffers.hpp"
 #include "send_queue.hpp"
 
@@ -25,23 +27,49 @@ enum class close_reason : std::uint8_t {
   drained,        ///< shutdown, with nothing in flight
   slow,           ///< a member of a room that did not read what the others said
   drain_timeout,  ///< shutdown, with something in flight when the time was over
+  shed,           ///< buffers were short, and it held most of them
   count
+};
+
+/// A frame that no one buffer can hold, as far as it came.
+///
+///   parts: | first buffer, with the header | piece | piece | ...    piece: is being filled
+struct large_frame {
+  large_frame(std::uint32_t frame_length, std::uint32_t missing_bytes, slab<send_chunk>& chunks,
+              connection_budget& payer) noexcept
+      : parts(chunks, &payer), length(frame_length), missing(missing_bytes) {}
+
+  send_queue parts;
+  loop_buffer piece;
+  std::uint32_t filled = 0;  // of the piece
+  std::uint32_t length;
+  std::uint32_t missing;
 };
 
 /// What a connection needs only while part of a frame, or a frame to be sent, is here.
 struct session {
-  session(std::uint32_t slot_number, std::uint32_t max_frame_bytes,
-          slab<send_chunk>& chunks) noexcept
-      : decoder(max_frame_bytes), queue(chunks), slot(slot_number) {}
+  session(std::uint32_t slot_number, std::uint32_t max_frame_bytes, slab<send_chunk>& chunks,
+          const loop_account::settings& budget_settings) noexcept
+      : budget(budget_settings),
+        decoder(max_frame_bytes),
+        queue(chunks, &budget),
+        slot(slot_number) {}
 
+  /// Nothing of a frame is here that is yet to be completed.
+  [[nodiscard]] bool between_frames() const noexcept {
+    return decoder.between_frames() && large == nullptr;
+  }
+
+  connection_budget budget;  // first: it outlives what is charged to it
   basic_frame_decoder<loop_buffer> decoder;
   send_queue queue;
+  large_frame* large = nullptr;
   std::uint32_t slot;             // of the connection
   std::uint32_t frame_tick = 0;   // when the half frame began
   std::uint32_t send_tick = 0;    // when the peer last took something, or the queue began
   std::uint32_t wanted_size = 0;  // the buffer it waits for
 };
-static_assert(sizeof(session) <= 128, "active state fits two cache lines");
+static_assert(sizeof(session) - sizeof(connection_budget) <= 128, "and an account");
 
 /// What every open socket costs. Two to a cache line; all of one loop.
 struct connection {

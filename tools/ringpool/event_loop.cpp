@@ -67,6 +67,7 @@ void event_loop::run() noexcept {
       dispatch(event.data.u64, event.events);
     }
     service_.serve_ready();
+    service_.shed_if_asked();
     count_heap();
   }
   service_.end_drain();
@@ -77,7 +78,8 @@ loop_totals event_loop::totals() const noexcept {
   return {.counts = &service_.counts(),
           .open = service_.open_count(),
           .active = service_.active_count(),
-          .table_bytes = service_.table_bytes()};
+          .table_bytes = service_.table_bytes(),
+          .charged_bytes = service_.charged_bytes()};
 }
 
 void event_loop::dispatch(std::uint64_t key, std::uint32_t events) noexcept {

@@ -44,6 +44,9 @@ class event_loop final : public server_loop {
   void run() noexcept override;
   [[nodiscard]] loop_totals totals() const noexcept override;
   void record_with(loop_recorder& recorder) noexcept override { service_.record_with(recorder); }
+  void shed_with(shed_board& board, unsigned number) noexcept override {
+    service_.shed_with(board, number);
+  }
 
  private:
   void dispatch(std::uint64_t key, std::uint32_t events) noexcept;
@@ -54,6 +57,7 @@ class event_loop final : public server_loop {
   [[nodiscard]] std::uint64_t load() const noexcept;
   void on_tick() noexcept;
   void begin_drain() noexcept override;
+  void list_holders(holder_list& out) noexcept override { service_.list_holders(out); }
   void take_up(const running_settings& settings) noexcept override;
   [[nodiscard]] bool finished() const noexcept;
   [[nodiscard]] int wait_limit_ms() const noexcept;

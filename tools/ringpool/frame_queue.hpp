@@ -13,6 +13,7 @@
 #include <span>
 #include <utility>
 
+#include "budget.hpp"
 #include "slab.hpp"
 
 namespace ringpool::tools {
@@ -43,7 +44,9 @@ struct alignas(64) frame_chunk {
 
 /// The frames of one connection that its peer has yet to read, in order.
 ///
-/// Invariant: held_bytes() = sum of held_bytes of the queued frames; a chunk in the list has a
+/// Invariant: held_bytes() = sum of held_bytes of the queued frames, which its payer is charged
+/// with; a
+///   chunk in the list has a
 ///   frame, but for the last one after make_room().
 /// Progress: no call waits.
 /// Thread-safety: one thread.
@@ -53,7 +56,9 @@ class frame_queue {
  public:
   using chunk = frame_chunk<Buffer>;
 
-  explicit frame_queue(slab<chunk>& chunks) noexcept : chunks_(&chunks) {}
+  /// `payer`: is charged with what is pushed already, and gets it back; nullptr: nobody is.
+  explicit frame_queue(slab<chunk>& chunks, connection_budget* payer = nullptr) noexcept
+      : chunks_(&chunks), payer_(payer) {}
   ~frame_queue() { clear(); }
   frame_queue(const frame_queue&) = delete;
   frame_queue& operator=(const frame_queue&) = delete;
@@ -112,29 +117,37 @@ class frame_queue {
   /// Takes what was sent off the front.
   void drop_sent(std::size_t bytes) noexcept {
     bytes += sent_bytes_;
+    const std::size_t held_before = held_bytes_;
     while (frame_count_ != 0 && bytes >= front().size()) {
       bytes -= front().size();
-      drop_front();
+      pop();
     }
     sent_bytes_ = static_cast<std::uint32_t>(bytes);
+    refund(held_before - held_bytes_);
   }
 
   /// Of a queue with frames.
   [[nodiscard]] queued_frame<Buffer>& front() noexcept { return first_->frames[first_->begin]; }
   void drop_front() noexcept {
-    held_bytes_ -= front().held_bytes;
-    front() = {};
-    --frame_count_;
-    if (++first_->begin == first_->end) {
-      chunk* spent = std::exchange(first_, first_->next);
-      if (first_ == nullptr) {
-        last_ = nullptr;
-      }
-      chunks_->release(*spent);
-    }
+    const std::size_t held_before = held_bytes_;
+    pop();
+    refund(held_before - held_bytes_);
   }
 
-  /// Of two queues with chunks of one slab.
+  /// All that `other` has, behind what is here; with chunks of one slab and the same payer.
+  void splice(frame_queue& other) noexcept {
+    drop_unused_chunk();
+    other.drop_unused_chunk();
+    if (other.first_ == nullptr) {
+      return;
+    }
+    (last_ == nullptr ? first_ : last_->next) = std::exchange(other.first_, nullptr);
+    last_ = std::exchange(other.last_, nullptr);
+    held_bytes_ += std::exchange(other.held_bytes_, 0);
+    frame_count_ += std::exchange(other.frame_count_, 0);
+  }
+
+  /// Of two queues with chunks of one slab and the same payer, or none.
   void swap(frame_queue& other) noexcept {
     std::swap(first_, other.first_);
     std::swap(last_, other.last_);
@@ -149,9 +162,9 @@ class frame_queue {
       chunks_->release(*spent);
     }
     last_ = nullptr;
-    held_bytes_ = 0;
     frame_count_ = 0;
     sent_bytes_ = 0;
+    refund(std::exchange(held_bytes_, 0));
   }
 
   [[nodiscard]] bool empty() const noexcept { return frame_count_ == 0; }
@@ -163,6 +176,38 @@ class frame_queue {
     held_bytes_ += frame.held_bytes;
     ++frame_count_;
     last_->frames[last_->end++] = std::move(frame);
+  }
+
+  void pop() noexcept {
+    held_bytes_ -= front().held_bytes;
+    front() = {};
+    --frame_count_;
+    if (++first_->begin == first_->end) {
+      chunk* spent = std::exchange(first_, first_->next);
+      if (first_ == nullptr) {
+        last_ = nullptr;
+      }
+      chunks_->release(*spent);
+    }
+  }
+
+  void refund(std::size_t bytes) noexcept {
+    if (payer_ != nullptr && bytes != 0) {
+      payer_->refund(bytes);
+    }
+  }
+
+  /// Of make_room(), when no push followed.
+  void drop_unused_chunk() noexcept {
+    if (last_ == nullptr || last_->end != 0) {
+      return;
+    }
+    chunk* before = first_ == last_ ? nullptr : first_;
+    while (before != nullptr && before->next != last_) {
+      before = before->next;
+    }
+    chunks_->release(*std::exchange(last_, before));
+    (before == nullptr ? first_ : before->next) = nullptr;
   }
 
   static void append(std::span<::iovec> out, gathered& sum, std::span<const std::byte> part,
@@ -178,6 +223,7 @@ class frame_queue {
   }
 
   slab<chunk>* chunks_;
+  connection_budget* payer_;
   chunk* first_ = nullptr;
   chunk* last_ = nullptr;
   std::size_t held_bytes_ = 0;

@@ -18,6 +18,7 @@
 #include "memory_use.hpp"
 #include "record/recorder.hpp"
 #include "rooms.hpp"
+#include "shed_board.hpp"
 #include "uring_backend.hpp"
 
 namespace ringpool::tools {
@@ -62,6 +63,9 @@ service_limits limits_for(const serve_options& options, milliseconds tick) noexc
   return {.max_connections = raise_descriptor_limit(),
           .max_frame_bytes = options.max_frame_bytes,
           .send_queue_bytes = options.send_queue_bytes,
+          .connection_budget_bytes = options.connection_budget_bytes,
+          .piece_bytes = piece_bytes_of(options),
+          .shed_largest = options.shed == shed_policy::largest,
           .send_ticks = in_ticks(options.send_timeout, tick),
           .frame_ticks = in_ticks(options.frame_timeout, tick),
           .idle_ticks = in_ticks(options.idle_timeout, tick)};
@@ -119,6 +123,8 @@ void add_loop(server_stats& sum, const server_loop& loop) {
   counts.service_time.add_to(sum.service_time);
   sum.slowed_count += counts.slowed.get();
   sum.starved_count += counts.starved.get();
+  sum.over_limit_count += counts.over_limit.get();
+  sum.charged_bytes += part.charged_bytes;
   sum.room_deliveries += counts.room_deliveries.get();
   sum.room_drops += counts.room_drops.get();
   sum.kernel_buffers += part.kernel_buffers;
@@ -170,8 +176,8 @@ double server_stats::bytes_per_connection() const noexcept {
 
 const char* to_string(close_reason reason) noexcept {
   constexpr std::array<const char*, static_cast<std::size_t>(close_reason::count)> names{
-      "none",          "peer",         "reset",   "protocol", "idle_timeout",
-      "frame_timeout", "send_timeout", "drained", "slow",     "drain_timeout"};
+      "none",         "peer",    "reset", "protocol",      "idle_timeout", "frame_timeout",
+      "send_timeout", "drained", "slow",  "drain_timeout", "shed"};
   return names[static_cast<std::size_t>(reason)];
 }
 
@@ -185,12 +191,17 @@ struct frame_server::parts {
     const unsigned count = loop_count(options);
     tick = tick_for(options);
     receive_bytes = receive_bytes_of(options);
-    hall = std::make_unique<rooms>(count);
+    hall = std::make_unique<rooms>(count, options.room_budget_bytes);
+    board = std::make_unique<shed_board>(count);
     if (options.backend == backend_kind::uring) {
       loops = make_uring_loops(
           {options, settings_for(options), *banks.current().pool(), source, *hall}, count);
     } else {
       make_event_loops(count);
+    }
+    for (unsigned number = 0; number < count; ++number) {
+      board->connect(number, *loops[number]);
+      loops[number]->shed_with(*board, number);
     }
     if (!options.record_file.empty()) {
       begin_to_record();
@@ -246,6 +257,8 @@ struct frame_server::parts {
   tally reloads;
   tally refused_reloads;
   std::unique_ptr<rooms> hall;
+  std::unique_ptr<shed_board> board;
+  std::uint64_t holders_round = 0;
   std::unique_ptr<traffic_recording> recording;
   std::vector<std::unique_ptr<server_loop>> loops;
   std::vector<std::thread> threads;
@@ -335,6 +348,7 @@ server_stats frame_server::snapshot() const {
   sum.reloads = parts_->reloads.get();
   sum.refused_reloads = parts_->refused_reloads.get();
   sum.rooms = parts_->hall->count();
+  sum.room_charged_bytes = parts_->hall->charged_bytes();
   if (parts_->recording != nullptr) {
     sum.recording = parts_->recording->stats();
   }
@@ -350,6 +364,25 @@ server_stats frame_server::snapshot() const {
 }
 
 std::vector<census> frame_server::holders() const { return parts_->banks.holders(); }
+
+std::vector<heavy_peer> frame_server::largest_holders() {
+  constexpr milliseconds longest_wait{200};  // a loop that is late is left out
+  const std::uint64_t round = ++parts_->holders_round;
+  for (const auto& loop : parts_->loops) {
+    loop->ask_holders(round);
+  }
+  const auto end = std::chrono::steady_clock::now() + longest_wait;
+  std::vector<heavy_peer> all;
+  for (const auto& loop : parts_->loops) {
+    while (!loop->holders(round, all) && !loop->ended() && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  }
+  std::sort(all.begin(), all.end(),
+            [](const heavy_peer& a, const heavy_peer& b) { return a.bytes > b.bytes; });
+  all.resize(std::min(all.size(), holder_list::most));
+  return all;
+}
 
 // --- other options while it runs ---
 

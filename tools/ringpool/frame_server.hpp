@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "budget.hpp"
 #include "connection.hpp"
 #include "metrics/frame_sizes.hpp"
 #include "metrics/service_time.hpp"
@@ -49,7 +50,11 @@ struct server_stats {
   std::uint64_t too_long_errors = 0;
   std::uint64_t truncated_errors = 0;  ///< the peer closed inside a frame
 
-  std::uint64_t slowed_count = 0;   ///< times a connection was not read since its peer did not read
+  std::uint64_t slowed_count = 0;  ///< times a connection was not read since its peer did not read
+  std::uint64_t over_limit_count = 0;    ///< charges that a budget refused
+  std::uint64_t charged_bytes = 0;       ///< of buffers that connections hold
+  std::uint64_t room_charged_bytes = 0;  ///< of frames that wait for members of rooms with a budget
+  std::vector<heavy_peer> largest_holders;  ///< where it was asked for
   std::uint64_t starved_count = 0;  ///< times a connection found no buffer, retries included
 
   service_time_counts service_time;  ///< of one in 64 frames, or more
@@ -107,6 +112,9 @@ class frame_server {
   [[nodiscard]] server_stats snapshot() const;
   /// Who holds the buffers, class by class; empty without sampling. Looks at each buffer's state.
   [[nodiscard]] std::vector<census> holders() const;
+  /// The connections that hold most, the largest first. From the thread that reconfigures; waits
+  /// for the loops, 0.2 s at most.
+  [[nodiscard]] std::vector<heavy_peer> largest_holders();
 
   /// Goes on with other options, as plan_reload() made them: no connection is closed for it and no
   /// frame lost. Where those of the pool differ there is a new set of pools from now on, and the

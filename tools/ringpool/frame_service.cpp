@@ -4,7 +4,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 namespace ringpool::tools {
 namespace {
@@ -15,9 +17,41 @@ constexpr std::uint32_t max_chunks = 1U << 20;
 /// Frames that a queue gathers before they are sent, in the middle of an input.
 constexpr std::uint32_t send_batch_frames = 64;
 
-bool over(std::uint32_t now, std::uint32_t since, std::uint32_t limit) noexcept {
-  return limit != 0 && now - since > limit;
-}
+/// Buffers that are charged before they are taken: to a decoder, which keeps one at a time.
+class paid_source {
+ public:
+  paid_source(loop_buffers& source, connection_budget& payer, std::size_t held_bytes,
+              std::size_t piece_bytes) noexcept
+      : source_(source), payer_(payer), held_bytes_(held_bytes), piece_bytes_(piece_bytes) {}
+
+  /// A piece of a frame where the whole would be too much for one; a second one it does not get.
+  [[nodiscard]] loop_buffer try_alloc(std::size_t size) noexcept {
+    if (piece_bytes_ != 0 && size > piece_bytes_) {
+      if (held_bytes_ >= piece_bytes_) {
+        return {};
+      }
+      size = piece_bytes_;
+    }
+    const std::size_t more_bytes = source_.bank().capacity_for(size) - held_bytes_;
+    if (!payer_.try_charge(more_bytes)) {
+      refused_ = true;
+      return {};
+    }
+    loop_buffer got = source_.try_alloc(size);
+    if (!got) {
+      payer_.refund(more_bytes);
+    }
+    return got;
+  }
+  [[nodiscard]] bool refused() const noexcept { return refused_; }
+
+ private:
+  loop_buffers& source_;
+  connection_budget& payer_;
+  std::size_t held_bytes_;
+  std::size_t piece_bytes_;
+  bool refused_ = false;
+};
 
 /// Makes close() drop what the kernel still holds for a peer that does not read.
 void discard_unsent(int fd) noexcept {
@@ -33,6 +67,7 @@ frame_service::frame_service(const service_limits& limits, loop_buffers& buffers
       records_(limits.max_connections),
       sessions_(limits.max_connections),
       chunks_(max_chunks),
+      large_frames_(limits.max_connections),
       areas_(std::make_unique_for_overwrite<std::array<scratch_area, 2>>()),
       scratch_(&(*areas_)[0]),
       spare_(&(*areas_)[1]) {}
@@ -74,7 +109,8 @@ bool frame_service::register_socket(connection& peer, int epoll_fd) noexcept {
 
 void frame_service::close(connection& peer) noexcept {
   counts_.closed[static_cast<std::size_t>(peer.fate)].add();
-  if (peer.fate == close_reason::send_timeout || peer.fate == close_reason::drain_timeout) {
+  if (peer.fate == close_reason::send_timeout || peer.fate == close_reason::drain_timeout ||
+      peer.fate == close_reason::shed) {
     discard_unsent(peer.fd);
   }
   if (owns_parked(peer)) {
@@ -97,6 +133,9 @@ void frame_service::condemn(connection& peer, close_reason reason) noexcept {
 }
 
 void frame_service::release_session(connection& peer) noexcept {
+  if (peer.active->large != nullptr) {
+    large_frames_.release(*peer.active->large);
+  }
   sessions_.release(*peer.active);
   peer.active = nullptr;
   peer.last_tick = tick_;
@@ -138,7 +177,7 @@ void frame_service::settle(connection& peer) noexcept {
   }
   if (active != nullptr && flushed) {
     active->queue.clear();  // the chunk that was made ready
-    if (active->decoder.between_frames() && !peer.starved && !owns_parked(peer)) {
+    if (active->between_frames() && !peer.starved && !owns_parked(peer)) {
       release_session(peer);
     }
   }
@@ -165,7 +204,8 @@ void frame_service::send(connection& peer) noexcept {
     condemn(peer, close_reason::reset);
   }
   peer.writable = result.status == send_status::drained;
-  if (peer.slowed && active->queue.held_bytes() <= limits_.send_queue_bytes / 2) {
+  if (peer.slowed &&
+      (active->queue.empty() || active->budget.used_bytes() <= budget_settings().low_bytes)) {
     peer.slowed = false;
     active->frame_tick = tick_;  // the half frame's delay was ours
   }
@@ -195,7 +235,8 @@ void frame_service::receive(connection& peer) noexcept {
   // not: it may have come with the event of this data.
   peer.readable = input.size() == scratch_bytes || peer.hangup;
   if (peer.active == nullptr) {
-    peer.active = sessions_.acquire(slot_of(peer), limits_.max_frame_bytes, chunks_);
+    peer.active =
+        sessions_.acquire(slot_of(peer), limits_.max_frame_bytes, chunks_, budget_settings());
   }
   const std::size_t consumed = decode(peer, input);
   if (peek) {
@@ -224,7 +265,7 @@ void frame_service::receive_failed(connection& peer) noexcept {
 
 /// The peer sends no more; it still gets the echoes it is owed.
 void frame_service::end_of_input(connection& peer) noexcept {
-  const bool inside_frame = peer.active != nullptr && !peer.active->decoder.between_frames();
+  const bool inside_frame = peer.active != nullptr && !peer.active->between_frames();
   if (inside_frame) {
     counts_.protocol_errors[0].add();
   }
@@ -248,18 +289,28 @@ void frame_service::park(const connection& peer, std::span<const std::byte> rest
 std::size_t frame_service::decode(connection& peer, std::span<const std::byte> input) noexcept {
   session& active = *peer.active;
   const std::size_t offered = input.size();
-  bool new_frame = active.decoder.between_frames();
+  bool new_frame = active.between_frames();
   while (!input.empty() && has_queue_room(peer)) {
-    const auto [status, consumed] = active.decoder.decode(*buffers_, input);
-    input = input.subspan(consumed);
+    paid_source source(*buffers_, active.budget,
+                       active.large != nullptr ? 0 : active.decoder.held_bytes(),
+                       limits_.piece_bytes);
+    decode_status status{};
+    if (active.large != nullptr) {
+      status = decode_large(active, source, input);
+    } else {
+      const decode_result result = active.decoder.decode(source, input);
+      status = result.status;
+      input = input.subspan(result.consumed);
+    }
     if (status == decode_status::frame_ready) {
-      enqueue_frame(peer);
+      active.large != nullptr ? enqueue_large(peer) : enqueue_frame(peer);
       new_frame = true;
     } else if (status == decode_status::failed) {
       reject(peer);
       return offered;
-    } else if (status == decode_status::need_buffer && !sending_frees_buffers(peer)) {
-      starve(peer, active.decoder.cursor().wanted(active.decoder.held_bytes(), input));
+    } else if (status == decode_status::need_buffer &&
+               !(turns_large(active) && begin_large(active)) && !sending_frees_buffers(peer)) {
+      wait_for_buffer(peer, source.refused(), input);
       break;
     }
   }
@@ -267,6 +318,74 @@ std::size_t frame_service::decode(connection& peer, std::span<const std::byte> i
     active.frame_tick = tick_;
   }
   return offered - input.size();
+}
+
+/// No one buffer can hold the frame that has begun, and the first one is full.
+bool frame_service::turns_large(const session& active) const noexcept {
+  const frame_cursor& cursor = active.decoder.cursor();
+  return active.large == nullptr && limits_.piece_bytes != 0 &&
+         static_cast<std::size_t>(cursor.length()) > limits_.piece_bytes &&
+         active.decoder.held_bytes() >= limits_.piece_bytes;
+}
+
+/// False: there is no place for it just now.
+bool frame_service::begin_large(session& active) noexcept {
+  const auto length = static_cast<std::uint32_t>(active.decoder.cursor().length());
+  const auto missing = length - static_cast<std::uint32_t>(active.decoder.cursor().received());
+  large_frame* const large = large_frames_.acquire(length, missing, chunks_, active.budget);
+  if (large == nullptr || !large->parts.make_room()) {
+    if (large != nullptr) {
+      large_frames_.release(*large);
+    }
+    return false;
+  }
+  loop_buffer first = active.decoder.take_part();
+  const std::size_t held_bytes = first.capacity();
+  large->parts.push_first_part(std::move(first), length, held_bytes);
+  active.large = large;
+  return true;
+}
+
+/// Takes what belongs to the frame off the front of `input`, a piece at a time.
+template <class Source>
+decode_status frame_service::decode_large(session& active, Source& source,
+                                          std::span<const std::byte>& input) noexcept {
+  large_frame& large = *active.large;
+  while (!input.empty() && large.missing != 0) {
+    if (!large.piece) {
+      if (!large.parts.make_room()) {
+        return decode_status::need_buffer;
+      }
+      large.piece = source.try_alloc(std::min<std::size_t>(large.missing, limits_.piece_bytes));
+      if (!large.piece) {
+        return decode_status::need_buffer;
+      }
+      large.filled = 0;
+    }
+    const std::size_t room =
+        std::min<std::size_t>(large.piece.size() - large.filled, large.missing);
+    const std::size_t taken = std::min(input.size(), room);
+    std::memcpy(large.piece.data() + large.filled, input.data(), taken);
+    input = input.subspan(taken);
+    large.filled += static_cast<std::uint32_t>(taken);
+    large.missing -= static_cast<std::uint32_t>(taken);
+    if (taken == room) {
+      const std::size_t held_bytes = large.piece.capacity();
+      large.parts.push_bytes(std::move(large.piece), held_bytes);
+    }
+  }
+  return large.missing == 0 ? decode_status::frame_ready : decode_status::need_bytes;
+}
+
+/// All its pieces, where they are.
+void frame_service::enqueue_large(connection& peer) noexcept {
+  session& active = *peer.active;
+  if (active.queue.empty()) {
+    active.send_tick = tick_;
+  }
+  counts_.add_frame(active.large->length);
+  active.queue.splice(active.large->parts);
+  large_frames_.release(*std::exchange(active.large, nullptr));
 }
 
 void frame_service::enqueue_frame(connection& peer) noexcept {
@@ -283,13 +402,14 @@ void frame_service::enqueue_frame(connection& peer) noexcept {
 /// Makes sure that one more frame can be queued, or says why not: slowed, starved, or failed.
 bool frame_service::has_queue_room(connection& peer) noexcept {
   send_queue& queue = peer.active->queue;
-  if (queue.frame_count() >= send_batch_frames || queue.held_bytes() >= limits_.send_queue_bytes) {
+  const connection_budget& budget = peer.active->budget;
+  if (queue.frame_count() >= send_batch_frames || budget.pressed()) {
     send(peer);
   }
   if (peer.fate != close_reason::none) {
     return false;
   }
-  if (queue.held_bytes() >= limits_.send_queue_bytes) {
+  if (budget.pressed() && !queue.empty()) {  // what it has of a frame does not count alone
     peer.slowed = true;
     counts_.slowed.add();
     return false;
@@ -307,6 +427,23 @@ bool frame_service::sending_frees_buffers(connection& peer) noexcept {
   return peer.active->queue.frame_count() < before;
 }
 
+/// Above its budget it waits until its peer has read something; otherwise for a buffer.
+void frame_service::wait_for_buffer(connection& peer, bool over_budget,
+                                    std::span<const std::byte> input) noexcept {
+  const session& active = *peer.active;
+  if (over_budget) {
+    counts_.over_limit.add();
+    if (!active.queue.empty() && peer.fate == close_reason::none) {
+      peer.slowed = true;
+      counts_.slowed.add();
+      return;
+    }
+  }
+  starve(peer, active.large != nullptr
+                   ? std::min<std::size_t>(active.large->missing, limits_.piece_bytes)
+                   : active.decoder.cursor().wanted(active.decoder.held_bytes(), input));
+}
+
 void frame_service::starve(connection& peer, std::size_t wanted_size) noexcept {
   if (peer.fate != close_reason::none) {
     return;
@@ -315,6 +452,9 @@ void frame_service::starve(connection& peer, std::size_t wanted_size) noexcept {
   peer.starved = true;
   counts_.starved.add();
   append(starved_, peer);
+  if (limits_.shed_largest && board_ != nullptr && pressure_.refused(now_)) {
+    board_->ask();
+  }
 }
 
 /// A bad length: nothing more is read, the frames before it are still answered.
@@ -382,83 +522,14 @@ void frame_service::serve_starved() noexcept {
     }
     const std::uint32_t waiting = starved_.count;
     peer->starved = false;
-    peer->active->frame_tick = tick_;  // the half frame's delay was ours
+    if (peer->active->large == nullptr) {  // who holds many buffers has a deadline all the same
+      peer->active->frame_tick = tick_;    // the half frame's delay was ours
+    }
     serve(*peer);
     if (starved_.count > waiting) {
       refused_classes |= bit;
     }
   }
-}
-
-// --- deadlines, memory, the end ---
-
-close_reason frame_service::overdue(const connection& peer) const noexcept {
-  const session* active = peer.active;
-  if (active == nullptr) {
-    return over(tick_, peer.last_tick, limits_.idle_ticks) ? close_reason::idle_timeout
-                                                           : close_reason::none;
-  }
-  if (!active->queue.empty() && over(tick_, active->send_tick, limits_.send_ticks)) {
-    return close_reason::send_timeout;
-  }
-  const bool waits_for_peer =
-      !active->decoder.between_frames() && !peer.starved && !peer.slowed && !peer.ending;
-  return waits_for_peer && over(tick_, active->frame_tick, limits_.frame_ticks)
-             ? close_reason::frame_timeout
-             : close_reason::none;
-}
-
-void frame_service::close_overdue(connection* peer) noexcept {
-  if (!is_open(peer)) {
-    return;
-  }
-  if (const close_reason reason = overdue(*peer); reason != close_reason::none) {
-    condemn(*peer, reason);
-    close(*peer);
-  }
-}
-
-void frame_service::check_deadlines() noexcept {
-  for (std::uint32_t i = 0; i < sessions_.end(); ++i) {
-    if (const session* active = sessions_.find(i); active != nullptr) {
-      close_overdue(records_.find(active->slot));
-    }
-  }
-  const std::uint32_t end = records_.end();
-  for (std::uint32_t left = (end + 3) / 4; left != 0; --left) {
-    idle_cursor_ = idle_cursor_ + 1 < end ? idle_cursor_ + 1 : 0;
-    close_overdue(records_.find(idle_cursor_));
-  }
-}
-
-void frame_service::trim() noexcept {
-  records_.trim();
-  sessions_.trim();
-  chunks_.trim();
-  buffers_->flush_samples();
-}
-
-void frame_service::begin_drain() noexcept {
-  draining_ = true;
-  for (std::uint32_t i = 0; i < records_.end(); ++i) {
-    if (connection* peer = records_.find(i); is_open(peer)) {
-      peer->readable = true;  // the last look, at what came before the shutdown
-      serve(*peer);
-    }
-  }
-}
-
-void frame_service::end_drain() noexcept {
-  for (std::uint32_t i = 0; i < records_.end(); ++i) {
-    if (connection* peer = records_.find(i); is_open(peer)) {
-      condemn(*peer, close_reason::drain_timeout);
-      close(*peer);
-    }
-  }
-}
-
-std::size_t frame_service::table_bytes() const noexcept {
-  return records_.committed_bytes() + sessions_.committed_bytes() + chunks_.committed_bytes();
 }
 
 }  // namespace ringpool::tools

@@ -23,6 +23,7 @@
 #include "connection.hpp"
 #include "metrics/frame_sizes.hpp"
 #include "metrics/service_time.hpp"
+#include "shed_board.hpp"
 #include "slab.hpp"
 
 namespace ringpool::tools {
@@ -32,10 +33,16 @@ struct service_limits {
   std::uint32_t max_connections;
   std::uint32_t max_frame_bytes;
   std::size_t send_queue_bytes;
+  std::size_t connection_budget_bytes;  // 0: none
+  std::size_t piece_bytes;              // of frames that no one buffer can hold; 0: there are none
+  bool shed_largest;
   std::uint32_t send_ticks;
   std::uint32_t frame_ticks;
   std::uint32_t idle_ticks;
 };
+
+/// What a connection may hold without being a hog.
+[[nodiscard]] std::size_t fair_bytes(const service_limits& limits) noexcept;
 
 /// Written by the loop, read by anyone.
 struct service_counts {
@@ -46,6 +53,7 @@ struct service_counts {
   tally refused;  // no record or no memory in the kernel for it
   tally slowed;
   tally starved;
+  tally over_limit;  // charges that a budget refused
   service_timer service_time;
   tally room_deliveries;  // frames queued for members of rooms
   tally room_drops;       // and not queued: a slow member, or no buffer
@@ -91,6 +99,7 @@ class frame_service {
   /// When the loop woke up for what it hands on from now on.
   void set_wake_time(service_timer::clock::time_point now) noexcept {
     counts_.service_time.woke(now);
+    now_ = now;
   }
   /// Closes what is over its deadline; called once a tick. Looks at every session and at a quarter
   /// of the table: a frame or send deadline is met within 2 ticks, an idle one within 6.
@@ -98,6 +107,14 @@ class frame_service {
   /// Gives memory back that the last burst needed, and what was sampled to be written.
   void trim() noexcept;
   void record_with(loop_recorder& recorder) noexcept { buffers_->record_with(&recorder); }
+  /// Where to say that buffers are short, and be told. Before it serves.
+  void shed_with(shed_board& board, unsigned loop) noexcept {
+    board_ = &board;
+    loop_ = loop;
+  }
+  /// Closes who holds most, where others ask for it and it is a hog.
+  void shed_if_asked() noexcept;
+  void list_holders(holder_list& out) noexcept;
 
   /// Closes every connection as soon as nothing of it is in flight.
   void begin_drain() noexcept;
@@ -107,11 +124,14 @@ class frame_service {
   [[nodiscard]] bool has_ready() const noexcept { return ready_.count != 0; }
   [[nodiscard]] bool has_starved() const noexcept { return starved_.count != 0; }
   [[nodiscard]] bool quiet() const noexcept {
-    return records_.end() == 0 && sessions_.end() == 0 && chunks_.end() == 0;
+    return records_.end() == 0 && sessions_.end() == 0 && chunks_.end() == 0 &&
+           large_frames_.end() == 0;
   }
 
   [[nodiscard]] std::uint64_t open_count() const noexcept { return open_.get(); }
   [[nodiscard]] std::uint64_t active_count() const noexcept { return sessions_.in_use(); }
+  /// Bytes of buffers that connections hold.
+  [[nodiscard]] std::uint64_t charged_bytes() const noexcept { return held_.used_bytes(); }
   [[nodiscard]] std::size_t table_bytes() const noexcept;
   [[nodiscard]] const service_counts& counts() const noexcept { return counts_; }
 
@@ -141,10 +161,19 @@ class frame_service {
   [[nodiscard]] bool owns_parked(const connection& peer) const noexcept;
 
   [[nodiscard]] std::size_t decode(connection& peer, std::span<const std::byte> input) noexcept;
+  [[nodiscard]] bool turns_large(const session& active) const noexcept;
+  [[nodiscard]] bool begin_large(session& active) noexcept;
+  template <class Source>
+  [[nodiscard]] decode_status decode_large(session& active, Source& source,
+                                           std::span<const std::byte>& input) noexcept;
+  void enqueue_large(connection& peer) noexcept;
   void enqueue_frame(connection& peer) noexcept;
   [[nodiscard]] bool has_queue_room(connection& peer) noexcept;
   [[nodiscard]] bool sending_frees_buffers(connection& peer) noexcept;
+  void wait_for_buffer(connection& peer, bool over_budget,
+                       std::span<const std::byte> input) noexcept;
   void starve(connection& peer, std::size_t wanted_size) noexcept;
+  [[nodiscard]] loop_account::settings budget_settings() noexcept;
   void reject(connection& peer) noexcept;
   void send(connection& peer) noexcept;
 
@@ -160,9 +189,11 @@ class frame_service {
 
   service_limits limits_;
   loop_buffers* buffers_;
+  loop_account held_{loop_account::settings{}};
   slab<connection> records_;
   slab<session> sessions_;
   slab<send_chunk> chunks_;
+  slab<large_frame> large_frames_;
   std::unique_ptr<std::array<scratch_area, 2>> areas_;
   scratch_area* scratch_;
   scratch_area* spare_;
@@ -171,6 +202,10 @@ class frame_service {
   connection_list starved_;
   service_counts counts_;
   tally open_;
+  pressure_gauge pressure_;
+  pressure_gauge::clock::time_point now_{};
+  shed_board* board_ = nullptr;
+  unsigned loop_ = 0;
   std::uint32_t tick_ = 0;
   std::uint32_t next_generation_ = 1;
   std::uint32_t idle_cursor_ = 0;

@@ -82,6 +82,29 @@ void rooms::forget_mail() noexcept {
   }
 }
 
+account* rooms::budget_of(std::uint32_t number) {
+  if (budget_bytes_ == 0) {
+    return nullptr;
+  }
+  const std::lock_guard lock(mutex_);
+  if (number >= budgets_.size()) {
+    budgets_.resize(number + 1);
+  }
+  if (budgets_[number] == nullptr) {
+    budgets_[number] = std::make_unique<account>(account::settings{.limit_bytes = budget_bytes_});
+  }
+  return budgets_[number].get();
+}
+
+std::uint64_t rooms::charged_bytes() const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t sum = 0;
+  for (const auto& one : budgets_) {
+    sum += one != nullptr ? one->used_bytes() : 0;
+  }
+  return sum;
+}
+
 std::size_t rooms::count() const {
   const std::lock_guard lock(mutex_);
   return numbers_.size();

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <ringpool/account.hpp>
 #include <ringpool/multi_size_ring_pool.hpp>
 #include <string>
 #include <unordered_map>
@@ -48,7 +49,10 @@ class rooms {
  public:
   static constexpr std::size_t longest_name_bytes = 64;
 
-  explicit rooms(unsigned loops) : inboxes_(loops), loops_(loops, nullptr) {}
+  /// `budget_bytes`: of frames that wait for the members of one room, each counted for every member
+  /// that it waits for; 0: none.
+  explicit rooms(unsigned loops, std::uint64_t budget_bytes = 0)
+      : budget_bytes_(budget_bytes), inboxes_(loops), loops_(loops, nullptr) {}
   /// Whom to wake when mail comes. Before the loops run.
   void connect(unsigned loop, server_loop& whom) noexcept { loops_[loop] = &whom; }
 
@@ -66,6 +70,9 @@ class rooms {
   void forget_mail() noexcept;
 
   [[nodiscard]] std::size_t count() const;
+  /// The budget of a room with members; it is there as long as this. nullptr: there is none.
+  [[nodiscard]] account* budget_of(std::uint32_t room);
+  [[nodiscard]] std::uint64_t charged_bytes() const;
 
  private:
   struct room {
@@ -81,7 +88,9 @@ class rooms {
   void release(std::uint32_t room) noexcept;
   [[nodiscard]] bool refer_if_present(std::uint32_t room, unsigned loop) noexcept;
 
+  const std::uint64_t budget_bytes_;
   mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<account>> budgets_;  // by number
   std::vector<room> rooms_;
   std::vector<std::uint32_t> unused_;
   std::unordered_map<std::string, std::uint32_t> numbers_;

@@ -71,13 +71,15 @@ bool replace_file(const std::string& path, std::string_view text) {
   return signals;
 }
 
-void write_stats(const frame_server& server, const serve_options& options) {
+void write_stats(frame_server& server, const serve_options& options) {
   if (options.stats_file.empty()) {
     return;
   }
   try {
     const std::vector<census> holders = server.holders();
-    replace_file(options.stats_file, to_json(server.snapshot(), {.holders = &holders}));
+    server_stats stats = server.snapshot();
+    stats.largest_holders = server.largest_holders();
+    replace_file(options.stats_file, to_json(stats, {.holders = &holders}));
   } catch (const std::exception& error) {  // a server goes on without
     complain(fmt::format("cannot write {}: {}", options.stats_file, error.what()));
   }

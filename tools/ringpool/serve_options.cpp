@@ -210,6 +210,21 @@ void add_limit_options(CLI::App& serve, serve_options& options) {
       ->type_name("BYTES")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 30))
       ->capture_default_str();
+  serve
+      .add_option("--connection-budget", options.connection_budget_bytes,
+                  "Bytes of buffers one connection may hold in all; 0: no limit")
+      ->type_name("BYTES")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1} << 40))
+      ->capture_default_str();
+  serve
+      .add_option("--room-budget", options.room_budget_bytes,
+                  "Bytes of frames that may wait for the members of one room; 0: no limit")
+      ->type_name("BYTES")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1} << 40))
+      ->capture_default_str();
+  add_choice<shed_policy>(serve, "--shed", options.shed,
+                          {{"off", shed_policy::off}, {"largest", shed_policy::largest}}, "off",
+                          "Who is closed while buffers are short: who holds far more than others");
   add_time(serve, "--send-timeout", options.send_timeout,
            "Close a connection whose peer reads nothing for this long; 0: never");
   add_time(serve, "--frame-timeout", options.frame_timeout,
@@ -259,13 +274,59 @@ std::string find_pool_fault(const serve_options& options) {
                                                   : "";
 }
 
+std::size_t capacity_of_largest(const serve_options& options) noexcept {
+  const std::size_t largest = largest_class(options);
+  for (const size_class& one : options.classes) {
+    if (one.buffer_size == largest) {
+      return one.capacity + one.settings.elastic_capacity.value_or(options.elastic_count);
+    }
+  }
+  return 0;
+}
+
+/// A frame always fits into the budget of a connection that holds nothing else.
+std::string find_budget_fault(const serve_options& options) {
+  const std::size_t piece = piece_bytes_of(options);
+  std::size_t needed = options.max_frame_bytes;
+  if (piece != 0) {
+    needed = (needed + piece - 1) / piece * piece;
+  } else if (options.buffers == buffer_kind::pool) {
+    std::size_t smallest = largest_class(options);
+    for (const size_class& one : options.classes) {
+      smallest = one.buffer_size >= needed ? std::min(smallest, one.buffer_size) : smallest;
+    }
+    needed = std::max(needed, smallest);
+  }
+  if (options.connection_budget_bytes != 0 && options.connection_budget_bytes < needed) {
+    return fmt::format(
+        "--connection-budget {} cannot hold one frame of --max-frame {}, which takes {} bytes of "
+        "buffers",
+        options.connection_budget_bytes, options.max_frame_bytes, needed);
+  }
+  if (options.room_budget_bytes != 0 && options.mode != server_mode::room) {
+    return "--room-budget needs --mode room";
+  }
+  return {};
+}
+
 /// Frames of every size up to the maximum must have somewhere to go.
 std::string find_class_fault(const serve_options& options) {
   const std::size_t largest = largest_class(options);
+  const std::size_t all = capacity_of_largest(options) * largest;
+  if (piece_bytes_of(options) != 0) {
+    return all >= options.max_frame_bytes
+               ? ""
+               : fmt::format(
+                     "--max-frame {} is above all buffers of the largest --class together, {} of "
+                     "{} bytes: add buffers, or a larger class, or lower --max-frame",
+                     options.max_frame_bytes, capacity_of_largest(options), largest);
+  }
   if (options.upstream_budget_bytes == 0 && largest < options.max_frame_bytes) {
     return fmt::format(
         "--max-frame {} is above the largest --class, {} bytes: add a class of {} bytes or more, "
-        "lower --max-frame, or set --upstream-budget",
+        "lower --max-frame, set --upstream-budget, or take --backend epoll, which keeps such "
+        "frames "
+        "in pieces",
         options.max_frame_bytes, largest, options.max_frame_bytes);
   }
   if (options.upstream_budget_bytes != 0 && largest < options.max_frame_bytes &&
@@ -337,6 +398,14 @@ std::size_t receive_bytes_of(const serve_options& options) noexcept {
                                     : std::min(usual, largest_class(options));
 }
 
+std::size_t piece_bytes_of(const serve_options& options) noexcept {
+  const std::size_t largest = largest_class(options);
+  const bool needed = options.backend == backend_kind::epoll &&
+                      options.buffers == buffer_kind::pool && options.upstream_budget_bytes == 0 &&
+                      largest < options.max_frame_bytes;
+  return needed ? largest : 0;
+}
+
 std::string find_fault(const serve_options& options) {
   endpoint where;
   if (!endpoint::parse(options.listen, where)) {
@@ -353,6 +422,9 @@ std::string find_fault(const serve_options& options) {
     return "--metrics-port-file needs --metrics";
   }
   if (std::string fault = find_backend_fault(options); !fault.empty()) {
+    return fault;
+  }
+  if (std::string fault = find_budget_fault(options); !fault.empty()) {
     return fault;
   }
   if (options.buffers == buffer_kind::malloc) {

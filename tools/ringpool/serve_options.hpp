@@ -22,6 +22,11 @@ enum class idle_mode : std::uint8_t {
   receive,  ///< an armed multishot receive: least work a frame
   poll,     ///< an armed poll, and a receive when it fires: less kernel memory a connection
 };
+/// Who is closed when buffers are short.
+enum class shed_policy : std::uint8_t {
+  off,
+  largest,  ///< who holds far more than the others
+};
 /// What becomes of a member of a room whose queue is full.
 enum class slow_policy : std::uint8_t { close, skip };
 
@@ -56,7 +61,10 @@ struct serve_options {
   sampling_options sampling{};                    ///< who holds buffers; interval 0: unknown
   std::size_t cache_limit = 128;                  ///< most buffers that one thread may cache
   std::size_t upstream_budget_bytes = 0;
-  std::size_t send_queue_bytes = 65536;  ///< of buffers held for one connection's peer to read
+  std::size_t send_queue_bytes = 65536;     ///< of buffers held for one connection's peer to read
+  std::size_t connection_budget_bytes = 0;  ///< of buffers held for one connection; 0: none
+  std::size_t room_budget_bytes = 0;  ///< of frames that wait for members of one room; 0: none
+  shed_policy shed = shed_policy::off;
   std::size_t receive_bytes = 0;   ///< io_uring: of a buffer the kernel fills; 0: 4096, or less
   unsigned receive_buffers = 256;  ///< io_uring: most of them, a ring
   idle_mode idle = idle_mode::receive;
@@ -70,6 +78,9 @@ struct serve_options {
 
 /// Bytes of a buffer that the kernel fills: as set, or 4096, or what the largest class has.
 [[nodiscard]] std::size_t receive_bytes_of(const serve_options& options) noexcept;
+
+/// Bytes of the pieces that larger frames are kept in; 0: every frame lies in one buffer.
+[[nodiscard]] std::size_t piece_bytes_of(const serve_options& options) noexcept;
 
 /// What is wrong with the options and what is accepted; empty when they are good.
 [[nodiscard]] std::string find_fault(const serve_options& options);

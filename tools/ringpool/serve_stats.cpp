@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
+#include <netdb.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <ringpool/census.hpp>
@@ -41,6 +43,19 @@ json to_object(const pool_stats& stats) {
           {"misuse_count", stats.misuse_count}};
 }
 
+/// ADDR:PORT; empty where it is unknown.
+std::string text_of(const ::sockaddr_storage& peer) {
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  if (peer.ss_family == 0 ||
+      ::getnameinfo(reinterpret_cast<const ::sockaddr*>(&peer), sizeof peer, host, sizeof host,
+                    port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return {};
+  }
+  return peer.ss_family == AF_INET6 ? fmt::format("[{}]:{}", host, port)
+                                    : fmt::format("{}:{}", host, port);
+}
+
 json connections_of(const server_stats& stats) {
   json closed_by = json::object();
   for (std::size_t i = 1; i < stats.closed_by.size(); ++i) {
@@ -55,6 +70,19 @@ json connections_of(const server_stats& stats) {
           {"refused", stats.connections_refused},
           {"slowed", stats.slowed_count},
           {"starved", stats.starved_count}};
+}
+
+json budgets_of(const server_stats& stats) {
+  json largest = json::array();
+  for (const heavy_peer& one : stats.largest_holders) {
+    const std::string peer = text_of(one.peer);
+    largest.push_back({{"bytes", one.bytes}, {"peer", peer.empty() ? json() : json(peer)}});
+  }
+  return {{"connection_bytes", stats.charged_bytes},
+          {"room_bytes", stats.room_charged_bytes},
+          {"over_limit", stats.over_limit_count},
+          {"shed", stats.closed_by[static_cast<std::size_t>(close_reason::shed)]},
+          {"largest", largest}};
 }
 
 /// `upper_ns` of the buckets but the last, which has none.
@@ -141,6 +169,7 @@ std::string to_json(const server_stats& stats, const told_besides& besides) {
                     {"frames", stats.frames},
                     {"bytes", stats.bytes},
                     {"connections", connections_of(stats)},
+                    {"budgets", budgets_of(stats)},
                     {"protocol_errors",
                      {{"zero_length", stats.zero_length_errors},
                       {"negative_length", stats.negative_length_errors},

@@ -60,7 +60,32 @@ void server_loop::ask(std::uint64_t round, const running_settings* settings) noe
 
 // --- the loop's thread ---
 
+void server_loop::ask_holders(std::uint64_t round) noexcept {
+  holders_asked_.store(round, std::memory_order_relaxed);  // the message makes the loop look
+  wake();
+}
+
+bool server_loop::holders(std::uint64_t round, std::vector<heavy_peer>& out) {
+  const std::lock_guard lock(holders_mutex_);
+  if (holders_answered_ != round) {
+    return false;
+  }
+  out.insert(out.end(), holders_.begin(), holders_.end());
+  return true;
+}
+
+void server_loop::answer_holders(std::uint64_t round) noexcept {
+  const std::lock_guard lock(holders_mutex_);
+  holders_ = {};
+  list_holders(holders_);
+  holders_answered_ = round;
+}
+
 void server_loop::look_for_settings() noexcept {
+  if (const std::uint64_t asked = holders_asked_.load(std::memory_order_relaxed);
+      asked != holders_answered_) [[unlikely]] {
+    answer_holders(asked);
+  }
   const std::uint64_t round = asked_.load(std::memory_order_acquire);  // N1 <- N1
   if (round == answered_.load(std::memory_order_relaxed)) {            // written by this thread
     return;

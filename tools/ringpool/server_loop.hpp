@@ -4,6 +4,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <mutex>
+#include <vector>
 
 #include "descriptor.hpp"
 #include "frame_service.hpp"
@@ -35,6 +37,7 @@ struct loop_totals {
   std::uint64_t kernel_buffers = 0;  ///< offered to receives to come; io_uring alone
   std::uint64_t rings = 0;           ///< io_uring alone
   std::uint64_t table_bytes = 0;
+  std::uint64_t charged_bytes = 0;  ///< of buffers that connections hold
 };
 
 /// One thread's share of a server, whatever it waits with: its mailbox, its clock, and its end.
@@ -58,6 +61,13 @@ class server_loop {
   [[nodiscard]] virtual loop_totals totals() const noexcept = 0;
   /// What it allocates is sampled. Before run().
   virtual void record_with(loop_recorder& /*recorder*/) noexcept {}
+
+  /// Where it says that buffers are short, and is told. Before run().
+  virtual void shed_with(shed_board& /*board*/, unsigned /*number*/) noexcept {}
+  /// Has the loop list who holds most; to be had by holders() a little later.
+  void ask_holders(std::uint64_t round) noexcept;
+  /// False: it has not come to it. Adds its list to `out`.
+  [[nodiscard]] bool holders(std::uint64_t round, std::vector<heavy_peer>& out);
 
   /// Puts a message into the mailbox, a descriptor or a number below 0; false when it is full.
   [[nodiscard]] bool hand_over(int message) noexcept;
@@ -97,6 +107,7 @@ class server_loop {
   /// Before each turn, holding nothing of a pool but buffers.
   void look_for_settings() noexcept;
   virtual void take_up(const running_settings& settings) noexcept = 0;
+  virtual void list_holders(holder_list& /*out*/) noexcept {}
 
   /// Looks at the clock. True when a tick began: once at most.
   [[nodiscard]] bool update_clock() noexcept;
@@ -117,6 +128,8 @@ class server_loop {
   tally turned_away_;
 
  private:
+  void answer_holders(std::uint64_t round) noexcept;
+
   enum class phase : int { serving, draining, ending, ended };
 
   loop_settings settings_;
@@ -137,7 +150,11 @@ class server_loop {
   std::atomic<std::uint64_t> asked_{0};
   std::atomic<std::uint64_t> answered_{0};
   std::atomic<const running_settings*> offered_{nullptr};
-  std::uint64_t taken_up_ = 0;  // number of the settings
+  std::uint64_t taken_up_ = 0;                   // number of the settings
+  std::atomic<std::uint64_t> holders_asked_{0};  // relaxed: a hint to look
+  std::mutex holders_mutex_;                     // for the two below
+  holder_list holders_;
+  std::uint64_t holders_answered_ = 0;  // written by the loop alone
 };
 
 }  // namespace ringpool::tools

@@ -19,6 +19,7 @@
 #include <ringpool/codec/frame.hpp>
 #include <ringpool/multi_size_ring_pool.hpp>
 
+#include "budget.hpp"
 #include "connection.hpp"
 #include "descriptor.hpp"
 #include "frame_queue.hpp"
@@ -48,13 +49,17 @@ class pool_source {
 /// What a connection needs only while part of a frame, or a frame to be sent, is here.
 struct uring_session {
   uring_session(std::uint32_t table_number, std::uint32_t slot_number,
-                std::uint32_t max_frame_bytes, slab<shared_chunk>& chunks) noexcept
-      : decoder(max_frame_bytes),
-        queue(chunks),
+                std::uint32_t max_frame_bytes, slab<shared_chunk>& chunks,
+                const loop_account::settings& budget_settings) noexcept
+      : budget(budget_settings),
+        decoder(max_frame_bytes),
+        queue(chunks, &budget),
         parked(chunks),
         table(table_number),
         slot(slot_number) {}
 
+  connection_budget budget;     // first: it outlives what is charged to it
+  std::size_t input_bytes = 0;  // charged for the half frame and what is parked
   basic_frame_decoder<buffer> decoder;
   shared_queue queue;
   shared_queue parked;

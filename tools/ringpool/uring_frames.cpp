@@ -122,7 +122,7 @@ void uring_service::park(const place& peer, shared_buffer&& bytes) noexcept {
     condemn(*peer.record, close_reason::reset);
     return;
   }
-  parked.push_bytes(std::move(bytes), 0);
+  parked.push_bytes(std::move(bytes), settings_.receive_bytes);
   stop_receiving(peer);
   wait_for_buffer(peer);
 }
@@ -204,6 +204,11 @@ void uring_service::pass_on_parts(const place& peer, std::size_t length, buffer&
   if (!begin_to_queue(peer)) {
     return;
   }
+  if (!active.budget.try_charge(held_bytes)) {
+    counts_.over_limit.add();  // there is no limit but a room's, and this is none's
+    condemn(*peer.record, close_reason::reset);
+    return;
+  }
   active.queued_bytes += frame_header_bytes + first.size();
   active.queue.push_first_part(shared_buffer(std::move(first)), length, held_bytes);
   enqueue(peer, std::move(second), false, settings_.receive_bytes);
@@ -234,12 +239,17 @@ bool uring_service::begin_to_queue(const place& peer) noexcept {
   return true;
 }
 
-void uring_service::enqueue(const place& peer, shared_buffer&& bytes, bool add_header,
+/// False: a budget refused it, or it is at its end.
+bool uring_service::enqueue(const place& peer, shared_buffer&& bytes, bool add_header,
                             std::size_t held_bytes) noexcept {
   if (!begin_to_queue(peer)) {
-    return;
+    return false;
   }
   uring_session& active = *session_of(*peer.record);
+  if (!active.budget.try_charge(held_bytes)) {
+    counts_.over_limit.add();
+    return false;
+  }
   active.queued_bytes += bytes.size() + (add_header ? frame_header_bytes : 0);
   shared_queue& queue = active.queue;
   if (add_header) {
@@ -247,12 +257,12 @@ void uring_service::enqueue(const place& peer, shared_buffer&& bytes, bool add_h
   } else {
     queue.push_bytes(std::move(bytes), held_bytes);
   }
-  if (queue.held_bytes() > settings_.limits.send_queue_bytes && !peer.record->slowed &&
-      settings_.hall == nullptr) {
+  if (active.budget.pressed() && !peer.record->slowed && settings_.hall == nullptr) {
     peer.record->slowed = true;
     counts_.slowed.add();
     stop_receiving(peer);
   }
+  return true;
 }
 
 // --- rooms ---
@@ -281,8 +291,16 @@ void uring_service::enter_room(const place& peer, room_frame&& name_frame) noexc
   const std::string name(reinterpret_cast<const char*>(name_frame.bytes.data()) + begin, length);
   const std::uint32_t room = settings_.hall->enter(name, settings_.loop_number);
   (*peer.home->seats)[peer.slot] = {room + 1, members_.enter(room, {peer.number, peer.slot})};
+  if (account* const budget = settings_.hall->budget_of(room); budget != nullptr) {
+    room_budgets_.resize(std::max<std::size_t>(room_budgets_.size(), room + 1));
+    room_budgets_[room] = budget;
+    session_of(*peer.record)->budget.enter(budget);
+  }
   const std::size_t held_bytes = name_frame.bytes.size();
-  enqueue(peer, std::move(name_frame.bytes), !name_frame.with_header, held_bytes);
+  if (!enqueue(peer, std::move(name_frame.bytes), !name_frame.with_header, held_bytes) &&
+      peer.record->fate == close_reason::none) {
+    condemn(*peer.record, close_reason::slow);  // the room is full
+  }
 }
 
 void uring_service::leave_room(const place& peer) noexcept {
@@ -303,25 +321,29 @@ void uring_service::leave_room(const place& peer) noexcept {
 void uring_service::fan_out(std::uint32_t room, const room_frame& frame,
                             const uring_connection* sender) noexcept {
   doomed_.clear();
+  room_was_full_ = false;
   for (const room_member& one : members_.of(room)) {
-    deliver(at(one.table, one.slot), frame);
+    deliver(at(one.table, one.slot), room, frame);
   }
   for (const room_member& one : doomed_) {
-    if (const place member = at(one.table, one.slot); member.record != sender) {
+    // open: one may be in the list twice
+    if (const place member = at(one.table, one.slot);
+        member.record != sender && member.record->open) {
       settle(member);
     }
   }
 }
 
 /// Never closes the member: its room is being gone through.
-void uring_service::deliver(const place& member, const room_frame& frame) noexcept {
+void uring_service::deliver(const place& member, std::uint32_t room,
+                            const room_frame& frame) noexcept {
   uring_connection& record = *member.record;
   if (record.fate != close_reason::none) {
     return;
   }
   const uring_session* const active = session_of(record);
   if (active != nullptr && !active->queue.empty() &&
-      active->queue.held_bytes() + frame.bytes.size() > settings_.limits.send_queue_bytes) {
+      active->budget.used_bytes() + frame.bytes.size() > queue_limit()) {
     counts_.room_drops.add();
     if (settings_.slow_members == slow_policy::close) {
       condemn(record, close_reason::slow);
@@ -335,13 +357,52 @@ void uring_service::deliver(const place& member, const room_frame& frame) noexce
     return;
   }
   const std::size_t held_bytes = copy.size();
-  enqueue(member, std::move(copy), !frame.with_header, held_bytes);
-  if (record.fate != close_reason::none) {  // no place in its queue
-    doomed_.push_back({member.number, member.slot});
+  bool queued = enqueue(member, std::move(copy), !frame.with_header, held_bytes);
+  if (!queued && record.fate == close_reason::none && make_room_in(room, member)) {
+    queued = enqueue(member, std::move(copy), !frame.with_header, held_bytes);
+  }
+  if (!queued) {
+    counts_.room_drops.add(record.fate == close_reason::none ? 1 : 0);
+    doomed_.push_back({member.number, member.slot});  // to be settled
     return;
   }
   counts_.room_deliveries.add();
   send(member);
+}
+
+/// The room's budget refused a frame for `member`. Where that is the policy, who holds most of it
+/// here is closed, one a round, and what it held is charged to the room no longer. False: it stays
+/// full.
+bool uring_service::make_room_in(std::uint32_t room, const place& member) noexcept {
+  if (settings_.slow_members != slow_policy::close || std::exchange(room_was_full_, true)) {
+    return false;
+  }
+  uring_session* most = nullptr;
+  for (const room_member& one : members_.of(room)) {
+    const uring_connection& record = *at(one.table, one.slot).record;
+    uring_session* const active = session_of(record);
+    if (active != nullptr && record.fate == close_reason::none &&
+        (most == nullptr || active->queue.held_bytes() > most->queue.held_bytes())) {
+      most = active;
+    }
+  }
+  if (most == nullptr) {
+    return false;
+  }
+  const place slowest = at(most->table, most->slot);
+  most->budget.leave(most->queue.held_bytes());
+  condemn(*slowest.record, close_reason::slow);
+  doomed_.push_back({slowest.number, slowest.slot});
+  return slowest.record != member.record;
+}
+
+/// nullptr: it is in no room, or that has none.
+account* uring_service::room_budget(const place& peer) const noexcept {
+  if (peer.home->seats == nullptr) {
+    return nullptr;
+  }
+  const std::uint32_t room = (*peer.home->seats)[peer.slot].room;
+  return room != 0 && room <= room_budgets_.size() ? room_budgets_[room - 1] : nullptr;
 }
 
 /// In a buffer of their own; empty where there is none.

@@ -49,7 +49,8 @@ loop_totals uring_loop::totals() const noexcept {
           .active = service_.active_count(),
           .kernel_buffers = service_.kernel_buffers(),
           .rings = service_.ring_count(),
-          .table_bytes = service_.table_bytes()};
+          .table_bytes = service_.table_bytes(),
+          .charged_bytes = service_.charged_bytes()};
 }
 
 void uring_loop::run() noexcept {
@@ -78,6 +79,7 @@ void uring_loop::run() noexcept {
     }
     anywhere_ = anywhere_ || service_.has_waiting();
     service_.settle_waiting();
+    service_.shed_if_asked();
     if (tick_began) {
       on_tick();
       anywhere_ = true;

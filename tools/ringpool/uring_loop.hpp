@@ -41,12 +41,16 @@ class uring_loop final : public server_loop {
   void run() noexcept override;
   [[nodiscard]] loop_totals totals() const noexcept override;
   void record_with(loop_recorder& recorder) noexcept override { service_.record_with(recorder); }
+  void shed_with(shed_board& board, unsigned /*number*/) noexcept override {
+    service_.shed_with(board);
+  }
 
  private:
   static constexpr int turn_message = -2;
 
   void on_message(int message) noexcept override;
   void begin_drain() noexcept override;
+  void list_holders(holder_list& out) noexcept override { service_.list_holders(out); }
   void take_up(const running_settings& settings) noexcept override;
   [[nodiscard]] bool finished() const noexcept;
 

@@ -105,6 +105,9 @@ void uring_service::condemn(uring_connection& record, close_reason reason,
 void uring_service::settle(const place& peer) noexcept {
   uring_connection& record = *peer.record;
   uring_session* active = session_of(record);
+  if (active != nullptr) {
+    charge_input(*active);
+  }
   send(peer);
   if (record.fate != close_reason::none) {
     stop_receiving(peer);
@@ -145,7 +148,7 @@ void uring_service::finish(const place& peer) noexcept {
   const bool in_pairs = peer.home->ring.room(2);  // a link does not reach the next submission
   if (in_pairs &&
       (record.fate == close_reason::send_timeout || record.fate == close_reason::drain_timeout ||
-       record.fate == close_reason::slow)) {
+       record.fate == close_reason::slow || record.fate == close_reason::shed)) {
     // tcp(7): connect() to AF_UNSPEC resets, so that the kernel drops what the peer does not read
     static const ::sockaddr nowhere{.sa_family = AF_UNSPEC, .sa_data = {}};
     if (::io_uring_sqe* reset = entry(peer, uring_operation::none); reset != nullptr) {
@@ -167,12 +170,13 @@ void uring_service::finish(const place& peer) noexcept {
 uring_session* uring_service::need_session(const place& peer) noexcept {
   uring_connection& record = *peer.record;
   if (record.active == 0) {
-    uring_session* fresh =
-        sessions_.acquire(peer.number, peer.slot, settings_.limits.max_frame_bytes, chunks_);
+    uring_session* fresh = sessions_.acquire(
+        peer.number, peer.slot, settings_.limits.max_frame_bytes, chunks_, budget_settings());
     if (fresh == nullptr) {
       condemn(record, close_reason::reset);
       return nullptr;
     }
+    fresh->budget.enter(room_budget(peer));
     record.active = sessions_.index_of(*fresh) + 1;
   }
   return session_of(record);
@@ -384,7 +388,8 @@ void uring_service::on_send(const place& peer, int result) noexcept {
   } else if (result != -EINTR && result != -EAGAIN) {  // whom it owes something is gone
     condemn(record, record.fate == close_reason::none ? close_reason::reset : record.fate);
   }
-  if (record.slowed && active->queue.held_bytes() <= settings_.limits.send_queue_bytes / 2) {
+  if (record.slowed &&
+      (active->queue.empty() || active->budget.used_bytes() <= queue_limit() / 2)) {
     record.slowed = false;
     active->frame_tick = tick_;  // the half frame's delay was ours
   }
@@ -406,6 +411,14 @@ void uring_service::end_of_input(const place& peer) noexcept {
 void uring_service::wait_for_buffer(const place& peer) noexcept {
   counts_.starved.add();
   wait_again(peer);
+  feel_pressure();
+}
+
+/// Somebody waits for a buffer.
+void uring_service::feel_pressure() noexcept {
+  if (settings_.limits.shed_largest && board_ != nullptr && pressure_.refused(now_)) {
+    board_->ask();
+  }
 }
 
 void uring_service::wait_again(const place& peer) noexcept {
@@ -491,6 +504,9 @@ void uring_service::settle_waiting() noexcept {
         one != nullptr && one->waiting.count() + one->stuck.count() != 0) {
       settle_table(number);
     }
+  }
+  if (waiting_count_ != 0) {
+    feel_pressure();
   }
 }
 

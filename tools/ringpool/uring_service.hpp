@@ -84,6 +84,7 @@ class uring_service {
   /// When the loop woke up for what it hands on from now on.
   void set_wake_time(service_timer::clock::time_point now) noexcept {
     counts_.service_time.woke(now);
+    now_ = now;
   }
   /// After a batch of completions.
   void look_at_service_time() noexcept { counts_.service_time.handled(counts_.frames.get()); }
@@ -93,6 +94,10 @@ class uring_service {
   void trim() noexcept;
   /// Frames are sampled: how long they are held, from whole to sent; with rooms, only their sizes.
   void record_with(loop_recorder& recorder) noexcept;
+  /// As frame_service's, the three.
+  void shed_with(shed_board& board) noexcept { board_ = &board; }
+  void shed_if_asked() noexcept;
+  void list_holders(holder_list& out) noexcept;
   /// Closes every connection as soon as nothing of it is in flight.
   void begin_drain() noexcept;
   /// Closes the rest, as soon as the kernel has let go of its buffers.
@@ -104,6 +109,7 @@ class uring_service {
 
   [[nodiscard]] std::uint64_t open_count() const noexcept { return open_.get(); }
   [[nodiscard]] std::uint64_t active_count() const noexcept { return sessions_.in_use(); }
+  [[nodiscard]] std::uint64_t charged_bytes() const noexcept { return held_.used_bytes(); }
   [[nodiscard]] std::size_t table_bytes() const noexcept;
   [[nodiscard]] std::uint64_t kernel_buffers() const noexcept { return kernel_buffers_.get(); }
   [[nodiscard]] std::uint64_t ring_count() const noexcept { return ring_count_.get(); }
@@ -142,6 +148,7 @@ class uring_service {
   void condemn(uring_connection& record, close_reason reason, bool gracefully = false) noexcept;
   void wait_for_buffer(const place& peer) noexcept;
   void wait_again(const place& peer) noexcept;
+  void feel_pressure() noexcept;
   [[nodiscard]] unsigned allowance(const uring_table& home) const noexcept;
   void serve_waiting(std::uint32_t number) noexcept;
   void serve_stuck(std::uint32_t number) noexcept;
@@ -165,17 +172,22 @@ class uring_service {
   void pass_on_parts(const place& peer, std::size_t length, buffer&& first,
                      shared_buffer&& second) noexcept;
   [[nodiscard]] bool begin_to_queue(const place& peer) noexcept;
-  void enqueue(const place& peer, shared_buffer&& bytes, bool add_header,
+  bool enqueue(const place& peer, shared_buffer&& bytes, bool add_header,
                std::size_t held_bytes) noexcept;
   void to_room(const place& peer, room_frame&& frame) noexcept;
   void enter_room(const place& peer, room_frame&& name) noexcept;
   void leave_room(const place& peer) noexcept;
   void fan_out(std::uint32_t room, const room_frame& frame,
                const uring_connection* sender) noexcept;
-  void deliver(const place& member, const room_frame& frame) noexcept;
+  void deliver(const place& member, std::uint32_t room, const room_frame& frame) noexcept;
+  [[nodiscard]] bool make_room_in(std::uint32_t room, const place& member) noexcept;
+  [[nodiscard]] account* room_budget(const place& peer) const noexcept;
   [[nodiscard]] shared_buffer copy_of(std::span<const std::byte> bytes) noexcept;
 
   // uring_upkeep.cpp
+  [[nodiscard]] std::uint64_t queue_limit() const noexcept;
+  [[nodiscard]] loop_account::settings budget_settings() noexcept;
+  void charge_input(uring_session& active) noexcept;
   [[nodiscard]] close_reason overdue(const uring_connection& record) noexcept;
   void ask_again(const place& peer, uring_session& active) noexcept;
   void close_overdue(const place& peer) noexcept;
@@ -184,12 +196,17 @@ class uring_service {
 
   uring_settings settings_;
   pool_source source_;
+  loop_account held_{loop_account::settings{}};
   slab<uring_session> sessions_;
   slab<shared_chunk> chunks_;
   std::vector<std::unique_ptr<uring_table>> tables_;
   room_members members_;
   std::vector<room_mail> mail_;
-  std::vector<room_member> doomed_;  // members to be closed after a frame's round
+  std::vector<room_member> doomed_;     // members to be closed after a frame's round
+  std::vector<account*> room_budgets_;  // by number; nullptr: none
+  pressure_gauge pressure_;
+  pressure_gauge::clock::time_point now_{};
+  shed_board* board_ = nullptr;
   service_counts counts_;
   tally open_;
   tally record_bytes_;
@@ -202,7 +219,8 @@ class uring_service {
   std::uint32_t newest_table_ = 0;
   std::uint32_t tick_ = 0;
   bool draining_ = false;
-  bool outdated_ = false;  // some table is
+  bool room_was_full_ = false;  // in this frame's round
+  bool outdated_ = false;       // some table is
 };
 
 }  // namespace ringpool::tools

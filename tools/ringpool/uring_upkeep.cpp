@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What uring_service does as time goes by: deadlines, memory given back, the end.
+#include <algorithm>
+
 #include "record/recorder.hpp"
 #include "uring_service.hpp"
 
@@ -109,6 +111,65 @@ bool uring_service::renew_buffers() noexcept {
     settle_table(number);  // buffers of the new pools
   }
   return outdated_;
+}
+
+// --- budgets ---
+
+/// What a connection may hold before it is not read, or misses frames of its room.
+std::uint64_t uring_service::queue_limit() const noexcept {
+  const service_limits& limits = settings_.limits;
+  return limits.connection_budget_bytes != 0
+             ? std::min(limits.send_queue_bytes, limits.connection_budget_bytes)
+             : limits.send_queue_bytes;
+}
+
+/// No limit: what the kernel has received is here already. The mark is one byte above the limit.
+loop_account::settings uring_service::budget_settings() noexcept {
+  return {.high_bytes = queue_limit() + 1, .low_bytes = queue_limit() / 2, .parent = &held_};
+}
+
+void uring_service::charge_input(uring_session& active) noexcept {
+  const std::size_t bytes = active.decoder.held_bytes() + active.parked.held_bytes();
+  if (bytes < active.input_bytes) {
+    active.budget.refund_input(active.input_bytes - bytes);
+  } else if (bytes > active.input_bytes &&
+             !active.budget.try_charge_input(bytes - active.input_bytes)) {
+    return;
+  }
+  active.input_bytes = bytes;
+}
+
+void uring_service::shed_if_asked() noexcept {
+  if (board_ == nullptr || !board_->took(settings_.loop_number)) [[likely]] {
+    return;
+  }
+  uring_session* largest = nullptr;
+  for (std::uint32_t i = 0; i < sessions_.end(); ++i) {
+    uring_session* const one = sessions_.find(i);
+    if (one != nullptr &&
+        (largest == nullptr || one->budget.used_bytes() > largest->budget.used_bytes())) {
+      largest = one;
+    }
+  }
+  const shed_board::figures all =
+      board_->publish(settings_.loop_number, {held_.used_bytes(), sessions_.in_use()});
+  if (largest == nullptr ||
+      !shed_board::is_hog(largest->budget.used_bytes(), all, fair_bytes(settings_.limits))) {
+    return;
+  }
+  const place hog = at(largest->table, largest->slot);
+  if (hog.record->fate == close_reason::none || hog.record->ending) {
+    condemn(*hog.record, close_reason::shed);
+    settle(hog);
+  }
+}
+
+void uring_service::list_holders(holder_list& out) noexcept {
+  for (std::uint32_t i = 0; i < sessions_.end(); ++i) {
+    if (const uring_session* const one = sessions_.find(i); one != nullptr) {
+      out.add(one->budget.used_bytes(), -1);
+    }
+  }
 }
 
 void uring_service::trim() noexcept {

@@ -169,12 +169,24 @@ std::vector<config_key> server_keys() {
   };
 }
 
+std::vector<config_key> budget_keys() {
+  return {
+      number("budgets.connection_bytes", "--connection-budget", key_kind::bytes, live, 0,
+             std::int64_t{1} << 40, MEMBER(connection_budget_bytes)),
+      number("budgets.room_bytes", "--room-budget", key_kind::bytes, at_start, 0,
+             std::int64_t{1} << 40, MEMBER(room_budget_bytes)),
+      choice<shed_policy>("budgets.shed", "--shed", live,
+                          {{"off", shed_policy::off}, {"largest", shed_policy::largest}},
+                          MEMBER(shed)),
+  };
+}
+
 #undef MEMBER
 
 std::vector<config_key> all_keys() {
   std::vector<config_key> keys{
       {"preset", "--preset", key_kind::preset, at_start, 0, 0, {}, {}, {}}};
-  for (std::vector<config_key>& some : std::array{server_keys(), pool_keys()}) {
+  for (std::vector<config_key>& some : std::array{server_keys(), budget_keys(), pool_keys()}) {
     std::move(some.begin(), some.end(), std::back_inserter(keys));
   }
   return keys;

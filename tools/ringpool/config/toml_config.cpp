@@ -35,7 +35,7 @@ class reader {
   void read(const toml::table& root, const std::function<void(serve_options&)>& overlay) {
     for (const auto& [key, node] : root) {
       const std::string_view name = key.str();
-      if (name == "server" || name == "pool") {
+      if (name == "server" || name == "budgets" || name == "pool") {
         read_table(name, node, key.source().begin);
       } else if (name == "preset") {
         set(*find_config_key(name), node, key.source().begin);
@@ -93,7 +93,7 @@ class reader {
       }
     }
     if (table.empty()) {
-      leaves.insert(leaves.end(), {"server", "pool"});
+      leaves.insert(leaves.end(), {"server", "budgets", "pool"});
     }
     std::string hint = "see docs/configuration.md for all keys";
     if (const auto near = nearest_name(leaf, leaves); !near.empty()) {

@@ -47,7 +47,7 @@ Number next_number(const std::uint8_t*& data, std::size_t& size) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  std::array<std::uint16_t, 8> numbers{};
+  std::array<std::uint16_t, 12> numbers{};
   for (std::uint16_t& one : numbers) {
     one = next_number<std::uint16_t>(data, size);
   }

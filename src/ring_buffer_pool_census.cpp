@@ -41,15 +41,19 @@ auto ring_buffer_pool::take_sampled(std::size_t size, source from, form as,
   return taken;
 }
 
-/// Counts an allocation that no cache served, or could. A thread that passes zero while another
-/// sets the next distance is not sampled: a hundredth of a percent, in the worst case.
+/// Counts an allocation that no cache served, or could. The thread that counts to zero is sampled,
+/// and sets the next distance; those who count further before it has are not, but for an interval
+/// of
+/// 1. A thread that a fork left behind there is given up on after many.
 bool ring_buffer_pool::miss_is_due() noexcept {
+  constexpr std::int64_t given_up = -(std::int64_t{1} << 20);
+  const std::size_t interval = options_.sampling.interval;
   const std::int64_t left = samples_->misses_left.fetch_sub(1, detail::relaxed);
-  if (left > 0) {
+  if (left != 0 && interval != 1 && left > given_up) {
     return false;
   }
   const std::uint64_t seed = samples_->taken.load(detail::relaxed) + map_.base;
-  const std::uint64_t gap = detail::sample_gap(options_.sampling.interval, seed);
+  const std::uint64_t gap = detail::sample_gap(interval, seed);
   samples_->misses_left.store(static_cast<std::int64_t>(gap), detail::relaxed);
   return true;
 }

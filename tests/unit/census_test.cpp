@@ -133,6 +133,24 @@ TEST(census_rate, is_one_in_the_interval_without_caches) {
   EXPECT_NEAR(samples_a_thousand(pool, 200'000), 10, 1);
 }
 
+TEST(census_rate, is_one_in_the_interval_though_threads_miss_at_once) {
+  pool_options options = sampled(100);
+  options.cache_limit = 0;
+  ring_buffer_pool pool(64, 64, options);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 50'000; ++round) {
+        (void)pool.alloc(64);
+      }
+    });
+  }
+  for (std::thread& one : threads) {
+    one.join();
+  }
+  EXPECT_NEAR(static_cast<double>(take_census(pool).sampled_allocs), 2000, 250);
+}
+
 TEST(census_rate, is_one_in_the_interval_in_hardened_pools) {
   pool_options options = sampled(100);
   options.hardened = true;

@@ -42,9 +42,8 @@ auto ring_buffer_pool::take_sampled(std::size_t size, source from, form as,
 }
 
 /// Counts an allocation that no cache served, or could. The thread that counts to zero is sampled,
-/// and sets the next distance; those who count further before it has are not, but for an interval
-/// of
-/// 1. A thread that a fork left behind there is given up on after many.
+/// and sets the next distance; those who count further before it has are not, unless each is to be.
+/// A thread that a fork left behind there is given up on after many.
 bool ring_buffer_pool::miss_is_due() noexcept {
   constexpr std::int64_t given_up = -(std::int64_t{1} << 20);
   const std::size_t interval = options_.sampling.interval;

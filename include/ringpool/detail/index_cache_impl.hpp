@@ -113,7 +113,7 @@ std::uint64_t basic_index_cache<Policy>::rearmed(const slot_cache& cache,
   if (sample_interval_ == 0) {
     return next;
   }
-  const std::uint64_t seed = mix(static_cast<std::uint32_t>(&cache - caches_), seq);
+  const std::uint64_t seed = seq + static_cast<std::uint64_t>(&cache - caches_);
   return next + slot_cache::trip_bit -
          detail::sample_gap(sample_interval_, seed) * slot_cache::pop_step;
 }
